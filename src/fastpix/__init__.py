@@ -1,0 +1,1 @@
+"""The fastpix client and command line. Imports nothing of the server."""

@@ -1,0 +1,1 @@
+"""Workspaces and the access tokens that open the management API."""

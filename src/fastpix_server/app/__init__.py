@@ -1,0 +1,1 @@
+"""Settings, supervisor and wiring: the only place with concrete choices."""

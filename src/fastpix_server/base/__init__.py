@@ -1,0 +1,1 @@
+"""Ids, clock, errors, units, log: what every room may use and that uses no room."""

@@ -1,0 +1,1 @@
+"""What players and uploaders talk to: manifests, segments, images, upload sessions, the player page."""

@@ -1,0 +1,1 @@
+"""Media: from a URL or an upload to a published, playable thing."""

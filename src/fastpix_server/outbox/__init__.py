@@ -1,0 +1,1 @@
+"""What happened, told once, in the transaction in which it happened."""

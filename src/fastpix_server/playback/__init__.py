@@ -1,0 +1,1 @@
+"""Playback ids, who may play, manifests, and segments made on demand."""
