@@ -1,0 +1,1 @@
+"""On-demand video: time to Ready, cold segments, cost of the ladder, quality, start-up."""
