@@ -1,0 +1,21 @@
+"""What the edge needs to serve: handed over once by the app, the same for every request."""
+
+import dataclasses
+
+from fastpix_server.db.notify import Listener
+from fastpix_server.db.pool import Database
+from fastpix_server.storage.open import Storage
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class EdgeContext:
+    """`public_url` has no trailing slash. `stream_url` and `images_url` are set where those families have own hosts."""
+
+    db: Database
+    listener: Listener
+    storage: Storage
+    public_url: str
+    stream_url: str | None = None
+    images_url: str | None = None
+    # How long a request for a segment that nobody has made yet may wait before it is told to come back.
+    segment_wait_s: float = 30.0

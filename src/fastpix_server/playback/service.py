@@ -1,0 +1,132 @@
+"""The verbs of playback: name a target publicly, publish it, take it back.
+
+Invariants: a change is announced on the channel `playback_changed` in the transaction that makes it, so an edge
+never drops a cache entry before the new state can be read. A deleted id never comes back.
+"""
+
+from collections.abc import Iterable, Mapping
+
+from fastpix_server.base import ids
+from fastpix_server.db.notify import notify
+from fastpix_server.db.pool import Tx
+from fastpix_server.engine.plan import Plan
+from fastpix_server.jobs.queue import enqueue
+from fastpix_server.playback import store
+from fastpix_server.playback.model import AccessPolicy, PlaybackId, Target
+
+__all__ = [
+    "CHANGED",
+    "PlaybackId",
+    "Target",
+    "create_id",
+    "delete_id",
+    "find_id",
+    "list_ids",
+    "list_ids_of",
+    "public_playback_id",
+    "publish",
+    "schedule_fill",
+    "unpublish",
+]
+
+CHANGED = "playback_changed"
+FILL_JOB = "playback.fill"
+# A new media's first slice goes before the long rest of older ones.
+FIRST_FILL_PRIORITY = 10
+LATER_FILL_PRIORITY = 0
+
+
+def _default_restrictions() -> dict[str, object]:
+    def rule() -> dict[str, object]:
+        return {"defaultPolicy": "allow", "allow": [], "deny": []}
+
+    return {"domains": rule(), "userAgents": rule()}
+
+
+async def create_id(
+    tx: Tx,
+    *,
+    workspace_id: str,
+    target_id: str,
+    access_policy: AccessPolicy,
+    access_restrictions: Mapping[str, object] | None = None,
+    resolution: str | None = None,
+    drm_configuration_id: str | None = None,
+) -> PlaybackId:
+    """A new public name; the target need not be published yet. `resolution` ("720p") caps what this id shows."""
+    playback_id = await store.insert_id(
+        tx,
+        playback_id=ids.new_uuid(),
+        workspace_id=workspace_id,
+        target_id=target_id,
+        access_policy=access_policy,
+        access_restrictions={**_default_restrictions(), **(access_restrictions or {})},
+        resolution=resolution,
+        drm_configuration_id=drm_configuration_id,
+    )
+    await notify(tx, CHANGED, playback_id.id)
+    return playback_id
+
+
+async def list_ids(tx: Tx, target_id: str) -> list[PlaybackId]:
+    return await store.ids_of_targets(tx, [target_id])
+
+
+async def list_ids_of(tx: Tx, target_ids: Iterable[str]) -> dict[str, list[PlaybackId]]:
+    """Living ids, oldest first, of many targets in one query; every asked target has an entry."""
+    found: dict[str, list[PlaybackId]] = {target_id: [] for target_id in target_ids}
+    for playback_id in await store.ids_of_targets(tx, found):
+        found[playback_id.target_id].append(playback_id)
+    return found
+
+
+async def find_id(tx: Tx, target_id: str, playback_id: str) -> PlaybackId | None:
+    """The living id of that name if it belongs to this target."""
+    found = await store.find_id(tx, playback_id)
+    if found is None or found.is_deleted or found.target_id != target_id:
+        return None
+    return found
+
+
+async def delete_id(tx: Tx, target_id: str, playback_id: str) -> bool:
+    """False when there was no such living id. Viewers are refused as soon as the transaction commits."""
+    if not await store.bury_id(tx, target_id, playback_id):
+        return False
+    await notify(tx, CHANGED, playback_id)
+    return True
+
+
+async def publish(tx: Tx, *, target_id: str, workspace_id: str, source_key: str, place: str, plan: Plan) -> None:
+    """Makes the target playable from this commit on, and starts the background fill. Publishing again replaces."""
+    await store.upsert_target(
+        tx, target_id=target_id, workspace_id=workspace_id, source_key=source_key, place=place, plan=plan
+    )
+    await schedule_fill(tx, target_id, priority=FIRST_FILL_PRIORITY)
+    await notify(tx, CHANGED, target_id)
+
+
+async def schedule_fill(tx: Tx, target_id: str, *, priority: int = LATER_FILL_PRIORITY) -> None:
+    """Another slice of the background fill; at most one per target waits."""
+    name = f"{FILL_JOB}:{target_id}"
+    await enqueue(
+        tx, FILL_JOB, {"target_id": target_id}, queue="fill", priority=priority, lock=name, queueing_lock=name
+    )
+
+
+async def unpublish(tx: Tx, target_id: str) -> None:
+    """Takes the target and all its ids out of the public; the stored bytes are the caller's to delete afterwards."""
+    await store.bury_ids_of(tx, target_id)
+    await store.delete_target(tx, target_id)
+    await notify(tx, CHANGED, target_id)
+
+
+def public_playback_id(playback_id: PlaybackId) -> dict[str, object]:
+    """The `PB` of the contract (2.0, 2.2); `resolution` only where it is set."""
+    public: dict[str, object] = {
+        "id": playback_id.id,
+        "accessPolicy": playback_id.access_policy,
+        "accessRestrictions": dict(playback_id.access_restrictions),
+    }
+    if playback_id.resolution is not None:
+        public["resolution"] = playback_id.resolution
+    return public

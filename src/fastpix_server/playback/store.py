@@ -1,0 +1,175 @@
+"""The SQL of playback: nobody else reads or writes these tables.
+
+Every function takes the caller's transaction. Times are the database's, so that several machines agree.
+"""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from sqlalchemy import text
+
+from fastpix_server.db.pool import Json, Tx
+from fastpix_server.engine.plan import Plan
+from fastpix_server.engine.plan_json import plan_from_json, plan_to_json
+from fastpix_server.playback.model import Measured, PlaybackId, Target
+
+_ID_COLUMNS = (
+    "id, workspace_id, target_id, access_policy, access_restrictions, resolution, drm_configuration_id,"
+    " created_at, deleted_at"
+)
+
+
+def _playback_id(row: Mapping[str, Any]) -> PlaybackId:
+    drm = row["drm_configuration_id"]
+    return PlaybackId(
+        id=str(row["id"]),
+        workspace_id=str(row["workspace_id"]),
+        target_id=str(row["target_id"]),
+        access_policy=row["access_policy"],
+        access_restrictions=row["access_restrictions"],
+        resolution=row["resolution"],
+        created_at=row["created_at"],
+        drm_configuration_id=None if drm is None else str(drm),
+        is_deleted=row["deleted_at"] is not None,
+    )
+
+
+async def insert_id(
+    tx: Tx,
+    *,
+    playback_id: str,
+    workspace_id: str,
+    target_id: str,
+    access_policy: str,
+    access_restrictions: Mapping[str, object],
+    resolution: str | None,
+    drm_configuration_id: str | None,
+) -> PlaybackId:
+    result = await tx.execute(
+        text(
+            "insert into playback_ids (id, workspace_id, target_id, access_policy, access_restrictions, resolution,"
+            " drm_configuration_id) values (:id, :workspace_id, :target_id, :access_policy, :access_restrictions,"
+            f" :resolution, :drm_configuration_id) returning {_ID_COLUMNS}"
+        ),
+        {
+            "id": playback_id,
+            "workspace_id": workspace_id,
+            "target_id": target_id,
+            "access_policy": access_policy,
+            "access_restrictions": Json(dict(access_restrictions)),
+            "resolution": resolution,
+            "drm_configuration_id": drm_configuration_id,
+        },
+    )
+    return _playback_id(result.mappings().one())
+
+
+async def ids_of_targets(tx: Tx, target_ids: Iterable[str]) -> list[PlaybackId]:
+    """Living ids of these targets, oldest first."""
+    result = await tx.execute(
+        text(
+            f"select {_ID_COLUMNS} from playback_ids where target_id = any(cast(:targets as uuid[]))"
+            " and deleted_at is null order by created_at, id"
+        ),
+        {"targets": list(target_ids)},
+    )
+    return [_playback_id(row) for row in result.mappings()]
+
+
+async def find_id(tx: Tx, playback_id: str) -> PlaybackId | None:
+    """Any id that ever existed, tombstones included."""
+    result = await tx.execute(text(f"select {_ID_COLUMNS} from playback_ids where id = :id"), {"id": playback_id})
+    row = result.mappings().one_or_none()
+    return None if row is None else _playback_id(row)
+
+
+async def bury_id(tx: Tx, target_id: str, playback_id: str) -> bool:
+    result = await tx.execute(
+        text(
+            "update playback_ids set deleted_at = now() where id = :id and target_id = :target_id"
+            " and deleted_at is null returning id"
+        ),
+        {"id": playback_id, "target_id": target_id},
+    )
+    return result.one_or_none() is not None
+
+
+async def bury_ids_of(tx: Tx, target_id: str) -> None:
+    await tx.execute(
+        text("update playback_ids set deleted_at = now() where target_id = :target_id and deleted_at is null"),
+        {"target_id": target_id},
+    )
+
+
+async def upsert_target(tx: Tx, *, target_id: str, workspace_id: str, source_key: str, place: str, plan: Plan) -> None:
+    await tx.execute(
+        text(
+            "insert into playback_targets (id, workspace_id, place, source_key, plan)"
+            " values (:id, :workspace_id, :place, :source_key, :plan) on conflict (id) do update set"
+            " place = excluded.place, source_key = excluded.source_key, plan = excluded.plan, published_at = now()"
+        ),
+        {
+            "id": target_id,
+            "workspace_id": workspace_id,
+            "place": place,
+            "source_key": source_key,
+            "plan": Json(plan_to_json(plan)),
+        },
+    )
+
+
+async def find_target(tx: Tx, target_id: str) -> Target | None:
+    result = await tx.execute(
+        text("select workspace_id, place, source_key, plan from playback_targets where id = :id"), {"id": target_id}
+    )
+    row = result.mappings().one_or_none()
+    if row is None:
+        return None
+    plan = plan_from_json(row["plan"])
+    return Target(
+        id=target_id,
+        workspace_id=str(row["workspace_id"]),
+        place=row["place"],
+        source_key=row["source_key"],
+        plan=plan,
+        measured=await _measured(tx, target_id, plan.revision),
+    )
+
+
+async def _measured(tx: Tx, target_id: str, revision: str) -> dict[str, Measured]:
+    result = await tx.execute(
+        text(
+            "select rendition, peak_bps, average_bps from playback_sizes where target_id = :id and revision = :revision"
+        ),
+        {"id": target_id, "revision": revision},
+    )
+    return {row.rendition: Measured(row.peak_bps, row.average_bps) for row in result}
+
+
+async def save_measured(tx: Tx, target_id: str, revision: str, measured: Mapping[str, Measured]) -> None:
+    for rendition, rates in measured.items():
+        await tx.execute(
+            text(
+                "insert into playback_sizes (target_id, rendition, revision, peak_bps, average_bps)"
+                " values (:id, :rendition, :revision, :peak, :average) on conflict (target_id, rendition) do update set"
+                " revision = excluded.revision, peak_bps = excluded.peak_bps, average_bps = excluded.average_bps"
+            ),
+            {
+                "id": target_id,
+                "rendition": rendition,
+                "revision": revision,
+                "peak": rates.peak_bps,
+                "average": rates.average_bps,
+            },
+        )
+
+
+async def delete_target(tx: Tx, target_id: str) -> None:
+    """The target and everything that hangs on it except its public ids."""
+    for table, column in (
+        ("playback_demands", "target_id"),
+        ("playback_leases", "target_id"),
+        ("playback_sizes", "target_id"),
+        ("playback_targets", "id"),
+    ):
+        await tx.execute(text(f"delete from {table} where {column} = :id"), {"id": target_id})  # noqa: S608 fixed names
