@@ -1,0 +1,78 @@
+"""Structured logs: one line per thing that happened, a fixed action as the event, ids as fields.
+
+JSON lines on stderr, or coloured text when stderr is a terminal. Log lines of libraries (stdlib `logging`) take the
+same shape. Fields never hold secrets, tokens or query strings: the caller leaves them out.
+"""
+
+import logging
+import sys
+from typing import Any, TextIO, cast
+
+import structlog
+
+# Libraries that say more than an operator wants at `info`; their warnings still come through.
+_QUIET_LIBRARIES = (
+    "aiohttp",
+    "alembic",
+    "asyncio",
+    "granian",
+    "_granian",
+    "httpx",
+    "procrastinate",
+    "psycopg",
+    "sqlalchemy",
+)
+
+LEVELS = ("debug", "info", "warning", "error")
+
+
+def get(name: str) -> structlog.stdlib.BoundLogger:
+    """The logger of one module; `name` becomes the field `module`."""
+    return cast(structlog.stdlib.BoundLogger, structlog.get_logger(module=name))
+
+
+def configure(role: str, level: str = "info", *, stream: TextIO | None = None) -> None:
+    """Sets up the whole process. `role` (api, worker, ...) is a field of every line; `level` is one of LEVELS."""
+    out = stream if stream is not None else sys.stderr
+    threshold = getattr(logging, level.upper())
+    before = _shared_processors(role)
+    after = _renderers(is_terminal=out.isatty())
+    structlog.configure(
+        processors=[structlog.contextvars.merge_contextvars, *before, *after],
+        wrapper_class=structlog.make_filtering_bound_logger(threshold),
+        logger_factory=structlog.WriteLoggerFactory(out),
+        # Loggers are module-level objects made before configure() runs, and tests configure more than once.
+        cache_logger_on_first_use=False,
+    )
+    handler = logging.StreamHandler(out)
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=[*before],
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *after],
+        )
+    )
+    logging.basicConfig(handlers=[handler], level=threshold, force=True)
+    for library in _QUIET_LIBRARIES:
+        logging.getLogger(library).setLevel(logging.DEBUG if level == "debug" else logging.WARNING)
+
+
+def _shared_processors(role: str) -> list[Any]:
+    def add_role(_logger: Any, _method: str, event: structlog.types.EventDict) -> structlog.types.EventDict:
+        event.setdefault("role", role)
+        return event
+
+    return [
+        structlog.processors.add_log_level,
+        add_role,
+        structlog.processors.TimeStamper(fmt="iso", utc=True, key="at"),
+    ]
+
+
+def _renderers(*, is_terminal: bool) -> list[Any]:
+    if is_terminal:
+        return [structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)]
+    return [
+        structlog.processors.format_exc_info,
+        structlog.processors.EventRenamer("action"),
+        structlog.processors.JSONRenderer(default=str),
+    ]
