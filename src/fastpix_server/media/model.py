@@ -1,0 +1,49 @@
+"""A media and its tracks as this program sees them: plain, frozen, complete."""
+
+import dataclasses
+from datetime import datetime
+from typing import Any, Literal
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Track:
+    """What the source holds and viewers can choose. Its id never changes."""
+
+    id: str
+    type: Literal["video", "audio", "subtitle"]
+    status: str  # preparing, available, failed
+    width: int | None = None
+    height: int | None = None
+    frame_rate: str | None = None  # three decimals: "24.000"; "-1" when unknown
+    language_code: str | None = None
+    language_name: str | None = None
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Media:
+    id: str
+    workspace_id: str
+    status: str  # a states.Status value
+    origin: Literal["url", "upload"]
+    source_url: str  # what the caller gave us, or the upload's own URL
+    title: str | None
+    creator_id: str | None
+    metadata: dict[str, str]
+    media_quality: str
+    max_resolution: str
+    source_access: bool
+    optimize_audio: bool
+    size_bytes: int | None  # known once the source is stored
+    container: str | None  # these five are known once probed
+    duration_s: float | None
+    width: int | None  # as displayed; None for audio only
+    height: int | None
+    is_audio_only: bool
+    failure_code: str | None  # a stable word, only when Failed
+    failure_description: str | None  # a sentence for the user
+    tracks: tuple[Track, ...]
+    created_at: datetime
+    updated_at: datetime
+
+    def replace(self, **changes: Any) -> "Media":
+        return dataclasses.replace(self, **changes)

@@ -1,0 +1,247 @@
+"""What callers may ask of media: the request bodies (contract sections 2.0 to 2.2).
+
+- Requests are strict: no coercion, every bad field is reported, unknown fields are ignored, `null` means "not given".
+- An option whose effect does not exist yet is refused by name instead of accepted and forgotten
+  (docs/decisions/unsupported-options-are-refused.md).
+"""
+
+import re
+from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    StrictBool,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
+from pydantic.alias_generators import to_camel
+from pydantic_core import PydanticCustomError
+
+TEXT_MAX_CHARS = 255  # contract section 1: title, creatorId, metadata keys and values
+METADATA_MAX_ENTRIES = 10  # contract section 1
+URL_MAX_CHARS = 8192  # signed storage URLs reach 2 kB; proxies refuse far longer ones anyway
+INPUTS_MAX = 50  # the schema names no bound; a request beyond this is a mistake
+RULES_MAX = 100  # domains or user agents in one list; the gate reads them on every playback request
+
+AccessPolicy = Literal["public", "private", "drm"]
+Resolution = Literal["2160p", "1440p", "1080p", "720p", "480p"]
+Quality = Literal["standard", "pro", "premium"]
+
+_UUID = re.compile(r"[0-9a-fA-F]{8}-(?:[0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}")
+
+
+def refused(message: str, *, below: str = "", named: str = "") -> PydanticCustomError:
+    """A validation error whose `message` reaches the caller as it is.
+
+    `below` names a member of the validated value, `named` replaces its name (a default has no alias in its place).
+    """
+    return PydanticCustomError("contract", "{text}", {"text": message, "below": below, "named": named})
+
+
+def _uuid(text: str) -> str:
+    if not _UUID.fullmatch(text):
+        raise refused("is invalid")
+    return text.lower()
+
+
+def _not_yet(value: Any) -> Any:
+    if value is not None:
+        raise refused("is not supported yet")
+    return value
+
+
+def _only_false(value: Any) -> Any:
+    if value is True:
+        raise refused("is not supported yet")
+    return value
+
+
+def _only_zero(value: Any) -> Any:
+    if value:
+        raise refused("is not supported yet")
+    return value
+
+
+def _text(value: str) -> str:
+    if len(value) > TEXT_MAX_CHARS:
+        raise refused(f"must be at most {TEXT_MAX_CHARS} characters")
+    return value
+
+
+def _entries(value: dict[str, str]) -> dict[str, str]:
+    if len(value) > METADATA_MAX_ENTRIES:
+        raise refused(f"must have at most {METADATA_MAX_ENTRIES} entries")
+    return value
+
+
+def _source_url(url: str) -> str:
+    if url.startswith("fp_mediaId://"):
+        raise refused("is not supported yet")
+    if len(url) > URL_MAX_CHARS:
+        raise refused(f"must be at most {URL_MAX_CHARS} characters")
+    try:
+        parts = urlsplit(url)
+        is_good = parts.scheme.lower() in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:  # a bracket or a port that is none
+        is_good = False
+    if not is_good or any(c.isspace() or ord(c) < 32 for c in url):
+        raise refused("is invalid")
+    return url
+
+
+Text = Annotated[str, AfterValidator(_text)]
+Metadata = Annotated[dict[Text, Text], AfterValidator(_entries), Field(json_schema_extra={"maxProperties": 10})]
+Uuid = Annotated[str, AfterValidator(_uuid), Field(json_schema_extra={"format": "uuid"})]
+NotYetBool = Annotated[StrictBool, AfterValidator(_only_false)]
+
+
+class Request(BaseModel):
+    """Base of request bodies: camelCase on the wire, strict types, null is absence."""
+
+    model_config = ConfigDict(alias_generator=to_camel, extra="ignore", strict=True, frozen=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _null_is_absence(cls, value: Any) -> Any:
+        return {k: v for k, v in value.items() if v is not None} if isinstance(value, dict) else value
+
+
+class Rules(Request):
+    default_policy: Literal["allow", "deny"] = "allow"
+    allow: Annotated[list[Text], Field(max_length=RULES_MAX)] = []
+    deny: Annotated[list[Text], Field(max_length=RULES_MAX)] = []
+
+    def is_default(self) -> bool:
+        return self.default_policy == "allow" and not self.allow and not self.deny
+
+
+class AccessRestrictions(Request):
+    domains: Rules = Rules()
+    user_agents: Rules = Rules()
+
+
+def _open_to_all(value: AccessRestrictions) -> AccessRestrictions:
+    """Restrictions that the gate does not enforce yet must not look as if it did."""
+    for field, rules in (("domains", value.domains), ("userAgents", value.user_agents)):
+        if not rules.is_default():
+            raise refused("is not supported yet", below=field)
+    return value
+
+
+Restrictions = Annotated[AccessRestrictions, AfterValidator(_open_to_all)]
+
+
+class AutoSubtitles(Request):
+    language_name: Text
+    language_code: Literal["en", "it", "pl", "es", "fr", "ru", "nl"]
+    metadata: Metadata = {}
+
+
+class Summary(Request):
+    generate: NotYetBool = False
+    summary_length: int = Field(default=100, ge=30, le=250)
+
+
+class Moderation(Request):
+    type: Literal["video", "audio", "av"] = "audio"
+
+
+class Policy(Request):
+    """Who may play: the part that a media's first playback id and later ones share."""
+
+    access_policy: AccessPolicy = "public"
+    access_restrictions: Restrictions = AccessRestrictions()
+    drm_configuration_id: Uuid | None = Field(default=None, validate_default=True)
+
+    @field_validator("drm_configuration_id")
+    @classmethod
+    def _drm_names_its_configuration(cls, value: str | None, info: ValidationInfo) -> str | None:
+        if value is None and info.data.get("access_policy") == "drm":
+            raise refused("must not be null", named="drmConfigurationId")
+        return value
+
+
+class MediaOptions(Policy):
+    """The options that create-media (at its root) and direct upload (`pushMediaSettings`) share."""
+
+    title: Text | None = None
+    creator_id: Text | None = None
+    metadata: Metadata = {}
+    max_resolution: Resolution = "1080p"
+    media_quality: Quality = "standard"
+    source_access: NotYetBool = False
+    optimize_audio: NotYetBool = False
+    chapters: NotYetBool = False
+    named_entities: NotYetBool = False
+    summary: Summary | None = None
+    mp4_support: Annotated[
+        Literal["capped_4k", "audioOnly", "audioOnly,capped_4k"] | None, AfterValidator(_not_yet)
+    ] = None
+    subtitles: Annotated[AutoSubtitles | None, AfterValidator(_not_yet)] = None
+    moderation: Annotated[Moderation | None, AfterValidator(_not_yet)] = None
+
+
+class Edits(Request):
+    """Cuts and joins of a video input: known by name, so that a caller hears that they have no effect yet."""
+
+    start_time: Annotated[float, Field(ge=0), AfterValidator(_only_zero)] = 0
+    end_time: Annotated[float | None, AfterValidator(_not_yet)] = None
+    intro_url: Annotated[str | None, AfterValidator(_not_yet)] = None
+    outro_url: Annotated[str | None, AfterValidator(_not_yet)] = None
+    expunge_segments: Annotated[list[str], AfterValidator(_only_zero)] = []
+    segments: Annotated[list[dict[str, Any]], AfterValidator(_only_zero)] = []
+
+
+class UploadInput(Edits):
+    """An input of a direct upload: its bytes come later, so it has no url."""
+
+    type: Literal["video"] = "video"
+
+    @model_validator(mode="before")
+    @classmethod
+    def _other_types_come_later(cls, value: Any) -> Any:
+        if isinstance(value, dict) and value.get("type") in ("watermark", "audio", "subtitle"):
+            raise refused("is not supported yet", below="type")
+        return value
+
+
+class VideoInput(UploadInput):
+    type: Literal["video"]  # required here: the contract marks it so
+    url: Annotated[str, AfterValidator(_source_url)]
+
+
+def _one_video(inputs: list[VideoInput]) -> list[VideoInput]:
+    if len(inputs) != 1:
+        raise refused("must hold exactly one video")
+    return inputs
+
+
+class CreateMedia(MediaOptions):
+    """Body of create-media."""
+
+    inputs: Annotated[list[VideoInput], Field(max_length=INPUTS_MAX), AfterValidator(_one_video)]
+
+
+class PushMediaSettings(MediaOptions):
+    """`pushMediaSettings` of a direct upload: the shared options and cuts of the file to come."""
+
+    inputs: Annotated[list[UploadInput], Field(max_length=INPUTS_MAX)] = []
+    start_time: Annotated[float, Field(ge=0), AfterValidator(_only_zero)] = 0
+    end_time: Annotated[float | None, AfterValidator(_not_yet)] = None
+
+
+class UpdateMedia(Request):
+    """`metadata` replaces the whole object; an empty title or creatorId removes it (contract 2.1 op 5)."""
+
+    title: Text | None = None
+    creator_id: Text | None = None
+    metadata: Metadata | None = None
+
+
+class NewPlaybackId(Policy):
+    resolution: Resolution | None = None

@@ -1,0 +1,192 @@
+"""The SQL of media and their tracks: nobody else reads or writes these tables.
+
+Every function takes the caller's transaction; a media comes back complete, tracks included.
+"""
+
+from collections.abc import Iterable, Sequence
+from typing import Any, Literal
+
+from sqlalchemy import RowMapping, text
+
+from fastpix_server.db.pool import Json, Tx
+from fastpix_server.media.model import Media, Track
+
+_COLUMNS = (
+    "id, workspace_id, status, origin, source_url, title, creator_id, metadata, media_quality, max_resolution,"
+    " source_access, optimize_audio, size_bytes, container, duration_s, width, height, is_audio_only, failure_code,"
+    " failure_description, created_at, updated_at"
+)
+_FIND = f"select {_COLUMNS} from media where id = :id"  # noqa: S608 fixed names
+_TRACKS = (
+    "select id, media_id, type, status, width, height, frame_rate, language_code, language_name"
+    " from media_tracks where media_id = any(:ids) order by media_id, position"
+)
+# No value of the caller is ever part of the text of a statement: the direction picks one of two.
+_PAGE = {
+    direction: f"select {_COLUMNS} from media where workspace_id = :workspace_id"  # noqa: S608 fixed names
+    f" order by created_at {direction}, id {direction} limit :limit offset :skip"
+    for direction in ("asc", "desc")
+}
+
+
+def _media(row: RowMapping, tracks: tuple[Track, ...]) -> Media:
+    values = dict(row)
+    values["id"] = str(row["id"])
+    values["workspace_id"] = str(row["workspace_id"])
+    return Media(**values, tracks=tracks)
+
+
+def _track(row: RowMapping) -> Track:
+    values = {name: value for name, value in row.items() if name != "media_id"}
+    values["id"] = str(row["id"])
+    return Track(**values)
+
+
+async def _complete(tx: Tx, rows: Sequence[RowMapping]) -> list[Media]:
+    found: dict[Any, list[Track]] = {row["id"]: [] for row in rows}
+    if found:
+        result = await tx.execute(text(_TRACKS), {"ids": list(found)})
+        for row in result.mappings():
+            found[row["media_id"]].append(_track(row))
+    return [_media(row, tuple(found[row["id"]])) for row in rows]
+
+
+async def insert(tx: Tx, media: Media) -> None:
+    await tx.execute(
+        text(
+            "insert into media (id, workspace_id, status, origin, source_url, title, creator_id, metadata,"
+            " media_quality, max_resolution, source_access, optimize_audio, size_bytes, created_at, updated_at)"
+            " values (:id, :workspace_id, :status, :origin, :source_url, :title, :creator_id, :metadata,"
+            " :media_quality, :max_resolution, :source_access, :optimize_audio, :size_bytes, :created_at, :updated_at)"
+        ),
+        {
+            "id": media.id,
+            "workspace_id": media.workspace_id,
+            "status": media.status,
+            "origin": media.origin,
+            "source_url": media.source_url,
+            "title": media.title,
+            "creator_id": media.creator_id,
+            "metadata": Json(media.metadata),
+            "media_quality": media.media_quality,
+            "max_resolution": media.max_resolution,
+            "source_access": media.source_access,
+            "optimize_audio": media.optimize_audio,
+            "size_bytes": media.size_bytes,
+            "created_at": media.created_at,
+            "updated_at": media.updated_at,
+        },
+    )
+
+
+async def find(tx: Tx, media_id: str, *, workspace_id: str | None = None, lock: bool = False) -> Media | None:
+    """The media of that id, of that workspace when one is given; `lock` holds its row until the transaction ends."""
+    result = await tx.execute(text(_FIND + (" for update" if lock else "")), {"id": media_id})
+    row = result.mappings().one_or_none()
+    if row is not None and workspace_id is not None and str(row["workspace_id"]) != workspace_id:
+        return None
+    return None if row is None else (await _complete(tx, [row]))[0]
+
+
+async def page(
+    tx: Tx, workspace_id: str, *, limit: int, skip: int, order: Literal["asc", "desc"]
+) -> tuple[list[Media], int]:
+    """One page by time of creation, and how many there are in all."""
+    result = await tx.execute(text(_PAGE[order]), {"workspace_id": workspace_id, "limit": limit, "skip": skip})
+    found = await _complete(tx, result.mappings().all())
+    total = await tx.execute(
+        text("select count(*) from media where workspace_id = :workspace_id"), {"workspace_id": workspace_id}
+    )
+    return found, int(total.scalar_one())
+
+
+async def status_of(tx: Tx, media_id: str) -> str | None:
+    result = await tx.execute(text("select status from media where id = :id"), {"id": media_id})
+    return result.scalar_one_or_none()
+
+
+async def move(tx: Tx, media_id: str, allowed: list[str], to: str) -> bool:
+    result = await tx.execute(
+        text(
+            "update media set status = :to, updated_at = clock_timestamp()"
+            " where id = :id and status = any(:allowed) returning id"
+        ),
+        {"id": media_id, "allowed": allowed, "to": to},
+    )
+    return result.one_or_none() is not None
+
+
+async def set_texts(
+    tx: Tx, media_id: str, *, title: str | None, creator_id: str | None, metadata: dict[str, str]
+) -> None:
+    await tx.execute(
+        text(
+            "update media set title = :title, creator_id = :creator_id, metadata = :metadata,"
+            " updated_at = clock_timestamp() where id = :id"
+        ),
+        {"id": media_id, "title": title, "creator_id": creator_id, "metadata": Json(metadata)},
+    )
+
+
+async def set_size(tx: Tx, media_id: str, size_bytes: int) -> None:
+    await tx.execute(text("update media set size_bytes = :size where id = :id"), {"id": media_id, "size": size_bytes})
+
+
+async def set_failure(tx: Tx, media_id: str, code: str, description: str) -> None:
+    await tx.execute(
+        text("update media set failure_code = :code, failure_description = :description where id = :id"),
+        {"id": media_id, "code": code, "description": description},
+    )
+
+
+async def set_facts(
+    tx: Tx,
+    media_id: str,
+    *,
+    container: str,
+    duration_s: float,
+    width: int | None,
+    height: int | None,
+    is_audio_only: bool,
+) -> None:
+    await tx.execute(
+        text(
+            "update media set container = :container, duration_s = :duration_s, width = :width, height = :height,"
+            " is_audio_only = :is_audio_only where id = :id"
+        ),
+        {
+            "id": media_id,
+            "container": container,
+            "duration_s": duration_s,
+            "width": width,
+            "height": height,
+            "is_audio_only": is_audio_only,
+        },
+    )
+
+
+async def insert_tracks(tx: Tx, media_id: str, tracks: Iterable[Track]) -> None:
+    for position, track in enumerate(tracks):
+        await tx.execute(
+            text(
+                "insert into media_tracks (id, media_id, position, type, status, width, height, frame_rate,"
+                " language_code, language_name) values (:id, :media_id, :position, :type, :status, :width, :height,"
+                " :frame_rate, :language_code, :language_name)"
+            ),
+            {
+                "id": track.id,
+                "media_id": media_id,
+                "position": position,
+                "type": track.type,
+                "status": track.status,
+                "width": track.width,
+                "height": track.height,
+                "frame_rate": track.frame_rate,
+                "language_code": track.language_code,
+                "language_name": track.language_name,
+            },
+        )
+
+
+async def delete(tx: Tx, media_id: str) -> None:
+    await tx.execute(text("delete from media where id = :id"), {"id": media_id})
