@@ -11,7 +11,10 @@ import pytest
 from psycopg import sql
 
 from fastpix_server.app.postgres import EmbeddedPostgres
+from fastpix_server.base import log
 from fastpix_server.db import migrate
+
+log.configure("test", "warning")
 
 _TEMPLATE = "template_migrated"
 # The session's server is thrown away: durability is tested in tests/faults, with servers of their own.

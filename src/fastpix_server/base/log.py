@@ -6,6 +6,7 @@ same shape. Fields never hold secrets, tokens or query strings: the caller leave
 
 import logging
 import sys
+from contextlib import AbstractContextManager
 from typing import Any, TextIO, cast
 
 import structlog
@@ -29,6 +30,11 @@ LEVELS = ("debug", "info", "warning", "error")
 def get(name: str) -> structlog.stdlib.BoundLogger:
     """The logger of one module; `name` becomes the field `module`."""
     return cast(structlog.stdlib.BoundLogger, structlog.get_logger(module=name))
+
+
+def bound(**fields: object) -> AbstractContextManager[None]:
+    """Adds `fields` to every line that this task, and tasks it starts, log inside the block."""
+    return structlog.contextvars.bound_contextvars(**fields)
 
 
 def configure(role: str, level: str = "info", *, stream: TextIO | None = None) -> None:

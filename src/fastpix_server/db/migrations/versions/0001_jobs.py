@@ -13,4 +13,6 @@ depends_on = None
 def upgrade() -> None:
     script = resources.files("procrastinate").joinpath("sql/schema.sql").read_text("utf-8")
     # Its functions contain `%` and `:`, and it is many statements: it goes to the driver's connection untouched.
-    op.get_bind().connection.driver_connection.execute(script)
+    driver = op.get_bind().connection.driver_connection
+    assert driver is not None
+    driver.execute(script)
