@@ -81,13 +81,15 @@ async def run(job: Job, context: procrastinate.JobContext, args: dict[str, objec
             await before_retry(job_id, False)
             raise
         except Exception as fault:
-            outcome = "failed"
-            if has_another_try(job, context.job.attempts, fault):
-                outcome = "retried"
+            will_retry = has_another_try(job, context.job.attempts, fault)
+            outcome = "retried" if will_retry else "failed"
+            if will_retry:
                 _log.warning("job_will_retry", attempt=context.job.attempts + 1, error=describe(fault))
-                await before_retry(job_id, True)
             else:
                 _log.exception("job_gave_up", attempt=context.job.attempts + 1, error=describe(fault))
+            # Also before the last farewell: when that fails, the queue takes the job back as well.
+            await before_retry(job_id, True)
+            if not will_retry:
                 await give_up(job, args, describe(fault))
             raise
         finally:

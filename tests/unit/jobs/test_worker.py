@@ -189,7 +189,7 @@ async def test_a_job_that_fails_is_tried_again_and_then_given_up(db: Database, m
     await put(db, "fail", {"media_id": "m"})
     async with running(db.url, registry):
         await until(lambda: len(farewells) == 1, 15)
-        await until(lambda: rows_are(db, [("failed", 2)]))
+        await until(lambda: rows_are(db, [("failed", 3)]))
     assert tries == ["m"] * 3
     assert farewells == [("m", "ServiceFault: The disk is full.")]
 
@@ -208,7 +208,7 @@ async def test_a_fault_of_the_source_is_final_at_once(db: Database):
     await put(db, "fail")
     async with running(db.url, registry):
         await until(lambda: len(farewells) == 1)
-        await until(lambda: rows_are(db, [("failed", 0)]))
+        await until(lambda: rows_are(db, [("failed", 1)]))
 
 
 async def test_a_farewell_that_fails_is_tried_again(db: Database, monkeypatch: pytest.MonkeyPatch):
@@ -228,7 +228,7 @@ async def test_a_farewell_that_fails_is_tried_again(db: Database, monkeypatch: p
     await put(db, "fail")
     async with running(db.url, registry):
         await until(lambda: len(farewells) == 2)
-        await until(lambda: rows_are(db, [("failed", 1)]))
+        await until(lambda: rows_are(db, [("failed", 2)]))
 
 
 async def test_a_retry_is_possible_while_an_equal_job_waits(db: Database, monkeypatch: pytest.MonkeyPatch):
