@@ -122,8 +122,6 @@ class Recipe:
     video: tuple[str, ...] = X264  # () = no video
     audio: tuple[str, ...] = AAC  # () = no audio
     filters: str = ""
-    video_delay_s: float = 0.0
-    audio_delay_s: float = 0.0
     video_seconds: float | None = None  # the picture ends earlier than the sound
     extra: tuple[str, ...] = ()  # before the output name
     after: tuple[tuple[str, ...], ...] = ()  # further passes; "{in}" and "{out}" are replaced
@@ -132,6 +130,12 @@ class Recipe:
 def _x265(params: str, pix_fmt: str = "yuv420p") -> tuple[str, ...]:
     quiet = f"log-level=error:{params}"
     return ("-c:v", "libx265", "-preset", "ultrafast", "-x265-params", quiet, "-pix_fmt", pix_fmt, "-tag:v", "hvc1")
+
+
+def _delayed(*maps: str) -> tuple[str, ...]:
+    """A pass after which the stream that comes from input 1 starts 0.7 s late."""
+    chosen = [a for m in maps for a in ("-map", m)]
+    return ("-i", "{in}", "-itsoffset", "0.7", "-i", "{in}", *chosen, "-c", "copy", "{out}")
 
 
 _VFR_DROPS = "select='not(eq(mod(n,7),3))*not(between(mod(n,200),60,100))'"
@@ -184,8 +188,8 @@ RECIPES: dict[str, Recipe] = {
         filters="tinterlace=interleave_top,setfield=tff",
         video=(*X264, "-flags", "+ildct+ilme", "-x264-params", "tff=1"),
     ),
-    "late_audio": Recipe(audio_delay_s=0.7),
-    "late_video": Recipe(video_delay_s=0.7),
+    "late_audio": Recipe(after=(_delayed("0:v", "1:a"),)),
+    "late_video": Recipe(after=(_delayed("1:v", "0:a"),)),
     "no_edit_list": Recipe(extra=("-use_editlist", "0")),
     "no_audio": Recipe(audio=()),
     "longer_audio": Recipe(video_seconds=4),
@@ -255,12 +259,10 @@ def _inputs(recipe: Recipe, folder: Path) -> list[str]:
     if recipe.video:
         count = round((recipe.video_seconds or recipe.seconds) * Fraction(recipe.fps))
         (folder / "v").write_bytes(b"".join(_frames(count, Fraction(recipe.fps), recipe.size)))
-        arguments += ["-itsoffset", str(recipe.video_delay_s)] if recipe.video_delay_s else []
         arguments += ["-f", "rawvideo", "-pix_fmt", "gray", "-s", "{}x{}".format(*recipe.size), "-r", recipe.fps]
         arguments += ["-i", str(folder / "v")]
     if recipe.audio:
         (folder / "a").write_bytes(_sound(recipe.seconds, recipe.rate_hz, recipe.channels))
-        arguments += ["-itsoffset", str(recipe.audio_delay_s)] if recipe.audio_delay_s else []
         arguments += ["-f", "s16le", "-ar", str(recipe.rate_hz), "-ac", str(recipe.channels), "-i", str(folder / "a")]
     return arguments
 
