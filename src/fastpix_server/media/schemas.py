@@ -20,7 +20,8 @@ from pydantic import (
     model_validator,
 )
 from pydantic.alias_generators import to_camel
-from pydantic_core import PydanticCustomError
+
+from fastpix_server.base.fields import between, refused
 
 TEXT_MAX_CHARS = 255  # contract section 1: title, creatorId, metadata keys and values
 METADATA_MAX_ENTRIES = 10  # contract section 1
@@ -33,14 +34,6 @@ Resolution = Literal["2160p", "1440p", "1080p", "720p", "480p"]
 Quality = Literal["standard", "pro", "premium"]
 
 _UUID = re.compile(r"[0-9a-fA-F]{8}-(?:[0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}")
-
-
-def refused(message: str, *, below: str = "", named: str = "") -> PydanticCustomError:
-    """A validation error whose `message` reaches the caller as it is.
-
-    `below` names a member of the validated value, `named` replaces its name (a default has no alias in its place).
-    """
-    return PydanticCustomError("contract", "{text}", {"text": message, "below": below, "named": named})
 
 
 def _uuid(text: str) -> str:
@@ -144,7 +137,7 @@ class AutoSubtitles(Request):
 
 class Summary(Request):
     generate: NotYetBool = False
-    summary_length: int = Field(default=100, ge=30, le=250)
+    summary_length: Annotated[int, between(30, 250), Field(json_schema_extra={"minimum": 30, "maximum": 250})] = 100
 
 
 class Moderation(Request):

@@ -1,0 +1,39 @@
+"""The REST API as one ASGI app, mounted at /v1."""
+
+from fastapi import FastAPI
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+
+from fastpix_server.access.service import Authenticator
+from fastpix_server.api import document, errors, iam, media, playback_ids, reference
+from fastpix_server.api.context import ApiContext
+from fastpix_server.api.limits import Buckets
+from fastpix_server.api.requests import Requests
+from fastpix_server.base.errors import FastpixError
+
+
+def create_api(context: ApiContext) -> FastAPI:
+    """Expects `context.db` to be open; starts nothing and needs no lifespan."""
+    api = FastAPI(
+        title="fastpix",
+        version=document.API_VERSION,
+        openapi_url=None,
+        docs_url=None,
+        redoc_url=None,
+        redirect_slashes=False,
+        exception_handlers={
+            FastpixError: errors.on_fastpix_error,
+            RequestValidationError: errors.on_bad_request,
+            HTTPException: errors.on_http_exception,
+        },
+    )
+    api.state.context = context
+    api.state.authenticator = Authenticator(context.db, context.pepper)
+    api.state.buckets = Buckets(context.rate_per_s, context.rate_burst)
+    # Literal paths first: /on-demand/uploads is not a media of that name.
+    for routes in (iam.routes, media.routes, playback_ids.routes):
+        api.include_router(routes)
+    document.describe(api, server_url=f"{context.public_url}/v1")
+    reference.attach(api)
+    api.add_middleware(Requests)
+    return api

@@ -1,0 +1,28 @@
+"""What the API needs to answer: handed over once by the app, the same for every request."""
+
+import dataclasses
+from typing import Literal
+
+from fastpix_server.db.pool import Database
+from fastpix_server.storage.open import Storage
+
+Generation = Literal["auto", "1", "2", "3"]
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class ApiContext:
+    """URLs have no trailing slash. `pepper` keys the hashes of access-token secrets.
+
+    `rate_per_s` and `rate_burst` bound the requests of one access token in this process; the contract recommends
+    50 and 100 (section 1).
+    """
+
+    db: Database
+    storage: Storage
+    pepper: bytes = dataclasses.field(repr=False)
+    public_url: str
+    stream_url: str | None = None
+    images_url: str | None = None
+    generation: Generation = "auto"
+    rate_per_s: float = 50.0
+    rate_burst: int = 100

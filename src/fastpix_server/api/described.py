@@ -1,0 +1,222 @@
+"""What the OpenAPI document says that we answer. Never used to encode: handlers send bytes (see answers.py).
+
+Invariants: every model is closed (`additionalProperties: false`), so a test that validates real answers against the
+document fails on a key that is not described; a key with a default may be absent, none is ever null.
+"""
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+from pydantic.alias_generators import to_camel
+
+
+class Described(BaseModel):
+    model_config = ConfigDict(alias_generator=to_camel, extra="forbid")
+
+
+def _maybe(**extra: Any) -> Any:
+    """A key that is absent when it has no value: optional in the schema, but never null."""
+    return Field(default=None, json_schema_extra=_without_default, **extra)
+
+
+def _without_default(schema: dict[str, Any]) -> None:
+    schema.pop("default", None)
+
+
+UuidText = Field(json_schema_extra={"format": "uuid"})
+TimeText = Field(json_schema_extra={"format": "date-time"})
+
+Policy = Literal["public", "private", "drm"]
+Resolution = Literal["2160p", "1440p", "1080p", "720p", "480p"]
+Quality = Literal["standard", "pro", "premium"]
+MediaStatus = Literal["Created", "Downloading", "Downloaded", "Validating", "In Queue", "Processing", "Ready", "Failed"]
+
+
+class FieldFault(Described):
+    field: str
+    message: str
+
+
+class Fault(Described):
+    code: int = Field(description="The HTTP status.")
+    message: str
+    description: str = _maybe()
+    fields: list[FieldFault] = _maybe(description="Every bad field; only with code 422.")
+
+
+class Refusal(Described):
+    """The error envelope."""
+
+    success: Literal[False]
+    error: Fault
+
+
+class Done(Described):
+    success: Literal[True]
+
+
+class Pagination(Described):
+    total_records: int
+    current_offset: int = Field(description="Number of this page, from 1.")
+    offset_count: int = Field(description="Number of pages.")
+
+
+class Rules(Described):
+    default_policy: Literal["allow", "deny"]
+    allow: list[str]
+    deny: list[str]
+
+
+class AccessRestrictions(Described):
+    domains: Rules
+    user_agents: Rules
+
+
+class PlaybackId(Described):
+    id: str = UuidText
+    access_policy: Policy
+    access_restrictions: AccessRestrictions
+    resolution: Resolution = _maybe(description="The highest rendition that this id shows.")
+
+
+class VideoTrack(Described):
+    id: str = UuidText
+    type: Literal["video"]
+    width: int
+    height: int
+    frame_rate: str = Field(description="Three decimals; -1 when unknown.")
+    status: str
+
+
+class AudioTrack(Described):
+    id: str = UuidText
+    type: Literal["audio", "subtitle"]
+    status: str
+    language_code: str
+    language_name: str
+
+
+class FailureReason(Described):
+    """Why a media failed: `code` is a stable word, `description` a sentence for its owner."""
+
+    code: str
+    description: str
+
+
+class Media(Described):
+    thumbnail: str = _maybe()
+    id: str = UuidText
+    workspace_id: str = UuidText
+    metadata: dict[str, str]
+    media_quality: Quality
+    creator_id: str = _maybe()
+    title: str = _maybe()
+    max_resolution: Resolution
+    source_resolution: Literal["2160", "1440", "1080", "720", "480", "360"] = _maybe()
+    status: MediaStatus
+    source_access: bool
+    playback_ids: list[PlaybackId]
+    tracks: list[VideoTrack | AudioTrack]
+    generated_subtitles: list[dict[str, str]]
+    is_audio_only: bool
+    subtitle_available: bool
+    duration: float = _maybe(description="Seconds. HH:MM:SS for clients of older generations.")
+    aspect_ratio: str = _maybe()
+    created_at: str = TimeText
+    updated_at: str = TimeText
+    optimize_audio: bool
+    failure_reason: FailureReason = _maybe(description="Only when status is Failed. Ours, not in the FastPix API.")
+
+
+class InputEcho(Described):
+    type: Literal["video"]
+    url: str
+
+
+class CreatedMedia(Described):
+    id: str = UuidText
+    trial: Literal[False]
+    status: Literal["Created"]
+    created_at: str = TimeText
+    updated_at: str = TimeText
+    playback_ids: list[PlaybackId]
+    metadata: dict[str, str]
+    media_quality: Quality
+    source_access: bool
+    max_resolution: Resolution
+    inputs: list[InputEcho]
+    optimize_audio: bool
+    title: str = _maybe()
+    creator_id: str = _maybe()
+
+
+class InputConfiguration(Described):
+    url: str
+
+
+class InputFile(Described):
+    container_format: str = _maybe(description="mp4, mov, mkv ...; known once the file was read.")
+    tracks: list[VideoTrack | AudioTrack]
+
+
+class InputInfo(Described):
+    configuration: InputConfiguration
+    file: InputFile
+
+
+class Workspace(Described):
+    workspace_id: str = UuidText
+    workspace_key: str = Field(description="Names the workspace in beacons. It is public.")
+    name: str
+    created_at: str = TimeText
+
+
+class MediaAnswer(Described):
+    success: Literal[True]
+    data: Media
+
+
+class CreatedMediaAnswer(Described):
+    success: Literal[True]
+    data: CreatedMedia
+
+
+class MediaPage(Described):
+    success: Literal[True]
+    data: list[Media]
+    pagination: Pagination
+
+
+class InputInfoAnswer(Described):
+    success: Literal[True]
+    data: InputInfo
+
+
+class PlaybackIdAnswer(Described):
+    success: Literal[True]
+    data: PlaybackId
+
+
+class PlaybackIdList(Described):
+    success: Literal[True]
+    data: list[PlaybackId]
+
+
+class WorkspaceAnswer(Described):
+    success: Literal[True]
+    data: Workspace
+
+
+def refusals(*codes: int) -> dict[int | str, dict[str, Any]]:
+    """The error answers of an operation. Any operation may also answer 413, 429 and 5xx in the same envelope."""
+    words = {
+        400: "The request is right, but not now",
+        401: "Who are you?",
+        403: "The access token lacks a permission",
+        404: "No such thing in the workspace",
+        413: "The body is too large",
+        422: "The payload or a parameter is malformed; every bad field is named",
+        429: "Slow down; Retry-After says for how long",
+        503: "Passing trouble of ours; Retry-After says when to come back",
+    }
+    return {code: {"model": Refusal, "description": words[code]} for code in (*codes, 429, 503)}

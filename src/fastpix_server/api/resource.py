@@ -1,0 +1,44 @@
+"""How a resource is routed: every operation is a unit, and knows what it answers."""
+
+from collections.abc import Callable
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Path
+from pydantic import AfterValidator
+
+from fastpix_server.api.described import refusals
+from fastpix_server.api.unit import UnitRoute
+from fastpix_server.base import errors, ids
+from fastpix_server.base.fields import refused
+
+Endpoint = Callable[..., Any]
+
+# Literal members of /on-demand that are no media: where one is not routed (yet), it is unknown, not malformed.
+_NOT_IDS = frozenset({"upload", "uploads", "playlists", "drm-configurations"})
+
+
+def router(tag: str) -> APIRouter:
+    return APIRouter(route_class=UnitRoute, tags=[tag], redirect_slashes=False)
+
+
+def answers(model: Any, *codes: int, status: int = 200) -> dict[str, Any]:
+    """Keyword arguments of a route: the success it answers with `status`, and its refusals."""
+    return {
+        "status_code": status,
+        "response_model": None,
+        "responses": {status: {"model": model, "description": "Success"}, **refusals(*codes)},
+    }
+
+
+def path_id(value: str) -> str:
+    if value in _NOT_IDS:
+        raise errors.NotFound("No operation of this API has this path.")
+    if not ids.is_uuid(value.lower()):
+        raise refused("is invalid")
+    return value.lower()
+
+
+MediaId = Annotated[str, Path(alias="mediaId", json_schema_extra={"format": "uuid"}), AfterValidator(path_id)]
+PlaybackIdInPath = Annotated[
+    str, Path(alias="playbackId", json_schema_extra={"format": "uuid"}), AfterValidator(path_id)
+]
