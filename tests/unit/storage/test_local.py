@@ -78,7 +78,7 @@ async def test_a_killed_writer_keeps_its_synced_bytes_and_leaves_no_lock(tmp_pat
     try:
         assert writer.stdout is not None
         assert await writer.stdout.readline() == b"stored\n"
-        while await staging.size("u1") == 0:
+        while await staging.size("u1") == 0:  # noqa: ASYNC110 another process writes
             await asyncio.sleep(0.02)
         with pytest.raises(StagingBusy):
             await staging.append("u1", 0, _one(b"rival"), max_size_bytes=10**9)
