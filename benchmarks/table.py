@@ -26,7 +26,12 @@ def machine() -> str:
 
 
 def as_markdown(title: str, rows: Iterable[Row]) -> str:
-    lines = [f"### {title}", "", "| figure | measured | compared with | ratio | aim | met |", "|---|---|---|---|---|---|"]
+    lines = [
+        f"### {title}",
+        "",
+        "| figure | measured | compared with | ratio | aim | met |",
+        "|---|---|---|---|---|---|",
+    ]
     for row in rows:
         met = {True: "yes", False: "**no**", None: ""}[row.met]
         ratio = "" if row.ratio is None else f"{row.ratio:.2f}x"

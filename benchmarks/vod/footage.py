@@ -4,7 +4,6 @@ import subprocess
 from pathlib import Path
 
 import imageio_ffmpeg
-
 from tests import footage
 
 FFMPEG = imageio_ffmpeg.get_ffmpeg_exe()
@@ -16,12 +15,54 @@ def lasting(duration_s: int, *, height: int = 720) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     base = folder / f"base-{height}.mp4"
     if not base.exists():
-        _run("-i", str(footage.trailer()), "-t", "48", "-vf", f"scale=-2:{height},crop=w='min(iw,ih*16/9)':h=ih,setsar=1", "-r", "24",
-             "-c:v", "libx264", "-preset", "veryfast", "-crf", "20", "-g", "48", "-keyint_min", "48", "-sc_threshold", "0",
-             "-x264-params", "open-gop=0", "-c:a", "aac", "-b:a", "128k", "-ar", "48000", "-ac", "2", out=base)
+        _run(
+            "-i",
+            str(footage.trailer()),
+            "-t",
+            "48",
+            "-vf",
+            f"scale=-2:{height},crop=w='min(iw,ih*16/9)':h=ih,setsar=1",
+            "-r",
+            "24",
+            "-c:v",
+            "libx264",
+            "-preset",
+            "veryfast",
+            "-crf",
+            "20",
+            "-g",
+            "48",
+            "-keyint_min",
+            "48",
+            "-sc_threshold",
+            "0",
+            "-x264-params",
+            "open-gop=0",
+            "-c:a",
+            "aac",
+            "-b:a",
+            "128k",
+            "-ar",
+            "48000",
+            "-ac",
+            "2",
+            out=base,
+        )
     out = folder / f"{duration_s}s-{height}.mp4"
     if not out.exists():
-        _run("-stream_loop", "-1", "-i", str(base), "-t", str(duration_s), "-c", "copy", "-movflags", "+faststart", out=out)
+        _run(
+            "-stream_loop",
+            "-1",
+            "-i",
+            str(base),
+            "-t",
+            str(duration_s),
+            "-c",
+            "copy",
+            "-movflags",
+            "+faststart",
+            out=out,
+        )
     return out
 
 

@@ -8,7 +8,7 @@ import tempfile
 from pathlib import Path
 
 from benchmarks.table import Row
-from benchmarks.vod.footage import FFMPEG, lasting
+from benchmarks.vod.footage import FFMPEG
 from fastpix_server.engine.encode import encode_audio, encode_video
 from fastpix_server.engine.plan import Plan, VideoRendition
 
@@ -46,8 +46,27 @@ def _whole_file(plan: Plan, source: Path, folder: Path) -> None:
         graph += f";[s{i}]scale={rung.width}:{rung.height}:flags=bicubic,format=yuv420p[o{i}]"
     argv = [FFMPEG, "-nostdin", "-v", "error", "-y", "-i", str(source), "-filter_complex", graph]
     for i, rung in enumerate(rungs):
-        argv += ["-map", f"[o{i}]", "-c:v", "libx264", "-preset", rung.preset, "-crf", str(rung.crf), "-bf", "3", "-g", str(gop), "-keyint_min", str(gop),
-                 "-maxrate", str(rung.max_bitrate_bps), "-bufsize", str(2 * rung.max_bitrate_bps), str(folder / f"{i}.mp4")]
+        argv += [
+            "-map",
+            f"[o{i}]",
+            "-c:v",
+            "libx264",
+            "-preset",
+            rung.preset,
+            "-crf",
+            str(rung.crf),
+            "-bf",
+            "3",
+            "-g",
+            str(gop),
+            "-keyint_min",
+            str(gop),
+            "-maxrate",
+            str(rung.max_bitrate_bps),
+            "-bufsize",
+            str(2 * rung.max_bitrate_bps),
+            str(folder / f"{i}.mp4"),
+        ]
     if any(a.kind == "encode" for a in plan.audios):
         argv += ["-map", "0:a:0", "-c:a", "aac", "-b:a", "128k", str(folder / "a.mp4")]
     subprocess.run(argv, check=True)
@@ -65,5 +84,13 @@ def rows(plan: Plan, source: Path) -> list[Row]:
             theirs.append(_cpu_s() - before)
     ratio = statistics.median(a / b for a, b in zip(ours, theirs, strict=True))
     names = ", ".join(r.name for r in encoded_rungs(plan))
-    return [Row(f"CPU to fill the ladder ({names}) of {plan.duration_s:.0f} s, chunks of {CHUNK_SEGMENTS}", f"{statistics.median(ours):.1f} CPU s",
-                f"one whole-file ffmpeg {statistics.median(theirs):.1f} CPU s", ratio, "<= 1.05x", ratio <= 1.05)]
+    return [
+        Row(
+            f"CPU to fill the ladder ({names}) of {plan.duration_s:.0f} s, chunks of {CHUNK_SEGMENTS}",
+            f"{statistics.median(ours):.1f} CPU s",
+            f"one whole-file ffmpeg {statistics.median(theirs):.1f} CPU s",
+            ratio,
+            "<= 1.05x",
+            ratio <= 1.05,
+        )
+    ]

@@ -28,9 +28,14 @@ async def _join(plan: Plan, source: Path, rung: VideoRendition, out: Path) -> in
 def vmaf(made: Path, source: Path, width: int, height: int) -> float:
     """Mean VMAF at the source's size, as a viewer with a full screen sees it."""
     with tempfile.NamedTemporaryFile(suffix=".json") as log:
-        graph = (f"[0:v]scale={width}:{height}:flags=bicubic,format=yuv420p,settb=AVTB,setpts=N[a];"
-                 f"[1:v]format=yuv420p,settb=AVTB,setpts=N[b];[a][b]libvmaf=n_threads=2:n_subsample=4:log_fmt=json:log_path={log.name}")
-        subprocess.run([FFMPEG, "-nostdin", "-v", "error", "-i", str(made), "-i", str(source), "-lavfi", graph, "-f", "null", "-"], check=True)
+        graph = (
+            f"[0:v]scale={width}:{height}:flags=bicubic,format=yuv420p,settb=AVTB,setpts=N[a];"
+            f"[1:v]format=yuv420p,settb=AVTB,setpts=N[b];[a][b]libvmaf=n_threads=2:n_subsample=4:log_fmt=json:log_path={log.name}"
+        )
+        subprocess.run(
+            [FFMPEG, "-nostdin", "-v", "error", "-i", str(made), "-i", str(source), "-lavfi", graph, "-f", "null", "-"],
+            check=True,
+        )
         return float(json.load(open(log.name))["pooled_metrics"]["vmaf"]["mean"])
 
 
@@ -44,6 +49,12 @@ def rows(plans: dict[str, Plan], source: Path) -> list[Row]:
                 size_bytes = asyncio.run(_join(plan, source, rung, made))
                 score = vmaf(made, source, plan.video.width, plan.video.height)
             bitrate_kbps = size_bytes * 8 / plan.timeline.duration_s / 1000
-            out.append(Row(f"{tier} {rung.name}", f"VMAF {score:.1f} at {bitrate_kbps:.0f} kb/s", f"cap {rung.max_bitrate_bps / 1000:.0f} kb/s",
-                           bitrate_kbps * 1000 / rung.max_bitrate_bps))
+            out.append(
+                Row(
+                    f"{tier} {rung.name}",
+                    f"VMAF {score:.1f} at {bitrate_kbps:.0f} kb/s",
+                    f"cap {rung.max_bitrate_bps / 1000:.0f} kb/s",
+                    bitrate_kbps * 1000 / rung.max_bitrate_bps,
+                )
+            )
     return out

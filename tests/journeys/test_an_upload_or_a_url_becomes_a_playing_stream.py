@@ -41,7 +41,9 @@ def wait_until_settled(api: httpx.Client, media_id: str, timeout_s: float = 60) 
 
 
 def create_from_url(api: httpx.Client, url: str, **options: object) -> dict[str, Any]:
-    answer = api.post("/v1/on-demand", json={"inputs": [{"type": "video", "url": url}], "accessPolicy": "public", **options})
+    answer = api.post(
+        "/v1/on-demand", json={"inputs": [{"type": "video", "url": url}], "accessPolicy": "public", **options}
+    )
     assert answer.status_code == 201, answer.text
     return answer.json()["data"]
 
@@ -51,8 +53,29 @@ def variants(master: str, url: str) -> list[str]:
 
 
 def video_frames(url: str) -> int:
-    done = subprocess.run([FFMPEG, "-nostdin", "-v", "error", "-i", url, "-map", "0:v:0", "-fps_mode", "passthrough", "-f", "null", "-progress", "-", "-"],
-                          capture_output=True, text=True, timeout=150, check=True)
+    done = subprocess.run(
+        [
+            FFMPEG,
+            "-nostdin",
+            "-v",
+            "error",
+            "-i",
+            url,
+            "-map",
+            "0:v:0",
+            "-fps_mode",
+            "passthrough",
+            "-f",
+            "null",
+            "-progress",
+            "-",
+            "-",
+        ],
+        capture_output=True,
+        text=True,
+        timeout=150,
+        check=True,
+    )
     assert done.stderr.strip() == "", done.stderr
     return int(re.findall(r"frame=(\d+)", done.stdout)[-1])
 
@@ -80,18 +103,24 @@ def test_a_url_becomes_a_stream_whose_every_rung_has_every_frame(platform: Any, 
 
 def test_an_uploaded_file_plays_within_moments_and_has_a_picture(platform: Any, api: httpx.Client) -> None:
     clip = footage.big_buck_bunny()
-    upload = api.post("/v1/on-demand/upload", json={"corsOrigin": "*", "pushMediaSettings": {"accessPolicy": "public"}}).json()["data"]
+    upload = api.post(
+        "/v1/on-demand/upload", json={"corsOrigin": "*", "pushMediaSettings": {"accessPolicy": "public"}}
+    ).json()["data"]
     data = clip.read_bytes()
     half = 256 * 1024
     first = httpx.put(upload["url"], content=data[:half], headers={"Content-Range": f"bytes 0-{half - 1}/{len(data)}"})
     assert (first.status_code, first.headers["range"]) == (308, f"bytes=0-{half - 1}")
-    last = httpx.put(upload["url"], content=data[half:], headers={"Content-Range": f"bytes {half}-{len(data) - 1}/{len(data)}"})
+    last = httpx.put(
+        upload["url"], content=data[half:], headers={"Content-Range": f"bytes {half}-{len(data) - 1}/{len(data)}"}
+    )
     assert last.status_code == 200
 
     media, _ = wait_until_settled(api, upload["uploadId"])
     assert media["status"] == "Ready"
     playback_id = media["playbackIds"][0]["id"]
-    picture = httpx.get(f"{platform.base_url}/{playback_id}/thumbnail.jpg", params={"time": 2, "width": 320}, timeout=30)
+    picture = httpx.get(
+        f"{platform.base_url}/{playback_id}/thumbnail.jpg", params={"time": 2, "width": 320}, timeout=30
+    )
     assert picture.status_code == 200
     assert picture.content[:2] == b"\xff\xd8"
     page = httpx.get(f"{platform.base_url}/play/{playback_id}")

@@ -1,0 +1,45 @@
+"""`python -m benchmarks.vod [part ...]`: runs the parts (all by default) and prints one table."""
+
+import asyncio
+import sys
+from collections.abc import Callable
+
+from benchmarks.running import platform
+from benchmarks.table import Row, as_markdown
+from benchmarks.vod import first_frame, ladder, quality, ready, segments, startup
+from benchmarks.vod.footage import lasting
+from fastpix_server.engine.plan import Plan, make_plan
+from fastpix_server.engine.probe import probe
+
+NO_FILL = {"FASTPIX_BACKGROUND_FILL": "off"}
+
+
+def _plan(duration_s: int, quality_tier: str) -> Plan:
+    source = asyncio.run(probe(lasting(duration_s)))
+    return make_plan(source, max_resolution="1080p", quality=quality_tier, copy=None)
+
+
+def _served() -> list[Row]:
+    with platform(**NO_FILL) as idle:
+        out = ready.rows(idle) + segments.rows(idle)
+        with platform() as filling:
+            out += segments.rows_while_filling(idle, filling)
+            out += first_frame.rows(filling)
+    return out
+
+
+PARTS: dict[str, Callable[[], list[Row]]] = {
+    "startup": startup.rows,
+    "served": _served,
+    "ladder": lambda: ladder.rows(_plan(60, "standard"), lasting(60)),
+    "quality": lambda: quality.rows({t: _plan(30, t) for t in ("standard", "pro", "premium")}, lasting(30)),
+}
+
+
+def main(names: list[str]) -> None:
+    chosen = names or list(PARTS)
+    print(as_markdown("On-demand video", [row for name in chosen for row in PARTS[name]()]))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
