@@ -207,7 +207,22 @@ RECIPES: dict[str, Recipe] = {
     "hevc_open_gop": Recipe(video=_x265("keyint=60:open-gop=1:bframes=4")),
     "vp9": Recipe(
         suffix="webm",
-        video=("-c:v", "libvpx-vp9", "-deadline", "realtime", "-cpu-used", "8", "-crf", "30", "-b:v", "0", "-g", "60"),
+        video=(
+            "-c:v",
+            "libvpx-vp9",
+            "-deadline",
+            "realtime",
+            "-cpu-used",
+            "8",
+            "-crf",
+            "30",
+            "-b:v",
+            "0",
+            "-g",
+            "60",
+            "-pix_fmt",
+            "yuv420p",
+        ),
         audio=("-c:a", "libopus", "-b:a", "96k"),
     ),
     "prores": Recipe(
