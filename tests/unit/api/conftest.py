@@ -1,0 +1,66 @@
+"""The API as it is mounted, over a fresh PostgreSQL and a real object folder; requests go through its whole stack."""
+
+import dataclasses
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import httpx
+import pytest
+from starlette.applications import Starlette
+from starlette.routing import Mount
+
+from fastpix_server.access import service as access
+from fastpix_server.api.app import create_api
+from fastpix_server.api.context import ApiContext
+from fastpix_server.db.pool import Database
+from fastpix_server.storage.open import open_store
+
+PEPPER = b"pepper of the tests"
+USERNAME = "7a1cf1a2-51c2-4f2c-9df9-1b1bb0c43f00"
+PASSWORD = "a secret of the tests"
+VIDEO = {"inputs": [{"type": "video", "url": "https://example.com/video.mp4"}]}
+
+
+@dataclasses.dataclass
+class Api:
+    http: httpx.AsyncClient
+    db: Database
+    context: ApiContext
+    workspace_id: str
+
+    async def create(self, **options: object) -> dict[str, object]:
+        answer = await self.http.post("/on-demand", json={**VIDEO, **options})
+        assert answer.status_code == 201, answer.text
+        return answer.json()["data"]
+
+    def other(self, username: str, password: str) -> httpx.AsyncClient:
+        return client_of(self.context, username, password)
+
+
+def client_of(context: ApiContext, username: str, password: str) -> httpx.AsyncClient:
+    app = Starlette(routes=[Mount("/v1", create_api(context))])
+    transport = httpx.ASGITransport(app)
+    return httpx.AsyncClient(transport=transport, base_url="http://test/v1", auth=(username, password))
+
+
+@pytest.fixture
+async def db(database_url: str) -> AsyncIterator[Database]:
+    opened = await Database.open(database_url, size=8)
+    yield opened
+    await opened.close()
+
+
+@pytest.fixture
+async def context(db: Database, tmp_path: Path) -> ApiContext:
+    storage = open_store(f"file://{tmp_path}/objects", {}, tmp_path / "work")
+    return ApiContext(
+        db=db, storage=storage, pepper=PEPPER, public_url="http://test", rate_per_s=10_000, rate_burst=10_000
+    )
+
+
+@pytest.fixture
+async def api(context: ApiContext) -> AsyncIterator[Api]:
+    async with context.db.unit() as tx:
+        workspace = await access.ensure_first(tx, pepper=PEPPER, username=USERNAME, password=PASSWORD)
+    async with client_of(context, USERNAME, PASSWORD) as http:
+        yield Api(http, context.db, context, workspace.id)
