@@ -1,7 +1,7 @@
-"""What a child process does between fork and exec so that it never outlives us.
+"""How a child process is tied to us, so that it never outlives us, also after kill -9.
 
 Invariant: Linux signals the child when the *thread* that forked it ends; so children are started from the main thread.
-Everything here runs in the forked child: no locks, no logging, no allocation of note.
+What runs between fork and exec takes no locks, logs nothing and allocates little.
 """
 
 import ctypes
@@ -14,12 +14,17 @@ _libc = ctypes.CDLL(None, use_errno=True)
 
 
 def die_with_parent(how: signal.Signals = signal.SIGKILL) -> Callable[[], None]:
-    """A `preexec_fn`: the kernel sends `how` to the child when the parent ends, also by kill -9."""
+    """A `preexec_fn`: the kernel sends `how` to the child when the parent ends."""
     parent = os.getpid()
 
     def in_child() -> None:
-        _libc.prctl(_PR_SET_PDEATHSIG, int(how), 0, 0, 0)
-        if os.getppid() != parent:  # it died before the request was in place
-            os._exit(1)
+        tie_to_parent(parent, how)
 
     return in_child
+
+
+def tie_to_parent(parent: int, how: signal.Signals = signal.SIGKILL) -> None:
+    """The same for a process that is already running, such as a forked server worker. `parent` is who started it."""
+    _libc.prctl(_PR_SET_PDEATHSIG, int(how), 0, 0, 0)
+    if os.getppid() != parent:  # it died before the request was in place
+        os._exit(1)

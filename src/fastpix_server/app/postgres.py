@@ -84,17 +84,22 @@ class EmbeddedPostgres:
 
     def start(self) -> None:
         """Returns when the server answers. Raises PostgresFault with a sentence for the operator."""
-        self._prepare_home()
-        self._acquire()
         try:
-            if not (self.data / "PG_VERSION").exists():
-                self._initdb()
-            self._clear_stale_pid()
-            self._spawn()
-            self._wait_ready()
+            self.launch()
+            self.wait_ready()
         except BaseException:
             self.stop()
             raise
+
+    def launch(self) -> None:
+        """The part of start() that belongs to the main thread; wait_ready() may run in any. Also after a crash."""
+        self._prepare_home()
+        if self._lock is None:
+            self._acquire()
+        if not (self.data / "PG_VERSION").exists():
+            self._initdb()
+        self._clear_stale_pid()
+        self._spawn()
 
     def stop(self, timeout_s: float = STOP_TIMEOUT_S) -> None:
         """Fast shutdown; after `timeout_s` an immediate one (loses nothing committed, recovers at the next start)."""
@@ -183,7 +188,8 @@ class EmbeddedPostgres:
                 command, stdin=subprocess.DEVNULL, stdout=out, stderr=out, preexec_fn=self._in_child()
             )
 
-    def _wait_ready(self) -> None:
+    def wait_ready(self) -> None:
+        """Raises PostgresFault when the server ends, or does not answer within START_TIMEOUT_S."""
         assert self.process is not None
         deadline = time.monotonic() + START_TIMEOUT_S
         while True:
@@ -213,7 +219,7 @@ class EmbeddedPostgres:
         account = pwd.getpwuid(_NOBODY_UID)
         for path in (self.home, self._sockets, *self.home.rglob("*")):
             os.chown(path, account.pw_uid, account.pw_gid, follow_symlinks=False)
-        self.home.parent.chmod(0o711)
+        self.home.parent.chmod(stat.S_IMODE(self.home.parent.stat().st_mode) | 0o111)
         for parent in self.home.parents:
             if not parent.stat().st_mode & stat.S_IXOTH:
                 raise PostgresFault(

@@ -1,0 +1,155 @@
+"""The server's commands of the `fastpix` program: a thin voice over the rest of this package.
+
+Invariants: importing this module is cheap (`fastpix --help` does it); what a person did wrong is one sentence on stderr
+and exit code 1, without a traceback.
+"""
+
+import contextlib
+import json
+import sys
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from fastpix_server.app.secrets import Credentials
+    from fastpix_server.app.settings import Settings
+
+# Real, short, public and long-lived: it works when it is pasted.
+EXAMPLE_MEDIA_URL = "https://storage.googleapis.com/gtv-videos-bucket/sample/ForBiggerBlazes.mp4"
+
+
+@click.command()
+def up() -> None:
+    """Run the whole platform in the foreground: database, API, playback, workers."""
+    import asyncio
+
+    with _spoken_errors():
+        settings = _start("supervisor")
+        from fastpix_server.app import secrets
+        from fastpix_server.app.supervisor import Supervisor, acquire_data_dir
+
+        with acquire_data_dir(settings.data_dir):
+            # Made under the lock, and before the roles need them.
+            secrets.load_keys(settings)
+            credentials = secrets.load_credentials(settings)
+        asyncio.run(Supervisor(settings, lambda: click.echo(welcome(settings, credentials))).run())
+
+
+@click.command()
+def api() -> None:
+    """Run only the REST API (for several machines; needs FASTPIX_DATABASE_URL)."""
+    _serve(frozenset({"api"}))
+
+
+@click.command()
+def edge() -> None:
+    """Run only the edge: playback, images, uploads (for several machines; needs FASTPIX_DATABASE_URL)."""
+    _serve(frozenset({"edge"}))
+
+
+@click.command()
+def http() -> None:
+    """API and edge on one port, as the supervisor runs them."""
+    _serve(frozenset({"api", "edge"}))
+
+
+@click.command()
+def worker() -> None:
+    """Run only a worker: background jobs and segments (for several machines; needs FASTPIX_DATABASE_URL)."""
+    with _spoken_errors():
+        settings = _start("worker")
+        from fastpix_server.app import worker as role
+
+        role.run(settings)
+
+
+@click.command()
+def migrate() -> None:
+    """Bring the database to the newest schema and make the first workspace."""
+    import asyncio
+
+    with _spoken_errors():
+        settings = _start("migrate")
+        from fastpix_server.app import migration
+
+        asyncio.run(migration.run(settings))
+
+
+@click.command()
+def credentials() -> None:
+    """Print the first access token and its workspace as JSON."""
+    with _spoken_errors():
+        settings = _start("credentials")
+        from fastpix_server.app import secrets
+
+        found = secrets.load_credentials(settings)
+        click.echo(
+            json.dumps(
+                {
+                    "baseUrl": settings.urls.public,
+                    "username": found.username,
+                    "password": found.password,
+                    "workspaceId": found.workspace_id,
+                    "workspaceKey": found.workspace_key,
+                },
+                indent=2,
+            )
+        )
+
+
+def welcome(settings: "Settings", credentials: "Credentials") -> str:
+    """What `fastpix up` prints once the platform answers."""
+    base = settings.urls.public
+    return "\n".join(
+        [
+            "",
+            "  fastpix is ready",
+            "",
+            f"  Base URL   {base}/v1/",
+            f"  Username   {credentials.username}",
+            f"  Password   {credentials.password}",
+            f"  Reference  {base}/docs",
+            "",
+            "  Your first media:",
+            "",
+            f"  curl -u '{credentials.username}:{credentials.password}' {base}/v1/on-demand \\",
+            "    -H 'Content-Type: application/json' \\",
+            f'    -d \'{{"inputs": [{{"type": "video", "url": "{EXAMPLE_MEDIA_URL}"}}], "accessPolicy": "public"}}\'',
+            "",
+            f"  It plays at {base}/play/PLAYBACK_ID (data.playbackIds[0].id in the answer). Ctrl-C stops the platform.",
+            "",
+        ]
+    )
+
+
+def _serve(families: "frozenset[str]") -> None:
+    with _spoken_errors():
+        settings = _start("http")
+        from fastpix_server.app import http as role
+        from fastpix_server.app.supervisor import check_port_is_free
+
+        check_port_is_free(settings)
+        role.serve(settings, families)  # type: ignore[arg-type]
+
+
+def _start(role: str) -> "Settings":
+    from fastpix_server.app import settings
+    from fastpix_server.base import log
+
+    loaded = settings.load()
+    log.configure(role, loaded.log_level)
+    return loaded
+
+
+@contextlib.contextmanager
+def _spoken_errors() -> Iterator[None]:
+    from fastpix_server.base import errors
+
+    try:
+        yield
+    except KeyboardInterrupt:
+        sys.exit(130)
+    except errors.FastpixError as fault:
+        raise click.ClickException(fault.description) from None

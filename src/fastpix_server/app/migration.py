@@ -1,0 +1,29 @@
+"""What a database needs before any role starts: the newest schema, the default workspace and its first token."""
+
+from fastpix_server.access import service as access
+from fastpix_server.app import secrets
+from fastpix_server.app.settings import BadSettings, Settings
+from fastpix_server.db import migrate
+from fastpix_server.db.pool import Database
+
+
+async def run(settings: Settings) -> None:
+    """Idempotent; several machines may do it at once."""
+    url = settings.database_url.reveal()
+    if not url:
+        raise BadSettings(["FASTPIX_DATABASE_URL is not set. `fastpix up` migrates its own database by itself."])
+    await migrate.upgrade(url)
+    keys, credentials = secrets.load_keys(settings), secrets.load_credentials(settings)
+    db = await Database.open(url, size=1)
+    try:
+        async with db.unit() as tx:
+            await access.ensure_first(
+                tx,
+                pepper=keys.pepper,
+                username=credentials.username,
+                password=credentials.password,
+                workspace_id=credentials.workspace_id,
+                workspace_key=credentials.workspace_key,
+            )
+    finally:
+        await db.close()

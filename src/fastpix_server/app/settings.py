@@ -1,0 +1,331 @@
+"""Every setting, read once from the environment into one frozen tree.
+
+Invariants: an unknown FASTPIX_* name is refused, with the nearest known one. A bad value is a sentence that names the
+variable and the remedy; all bad ones are told at once. Secrets do not show in `repr`. docs/reference/settings.md
+documents each variable (tests/tidy checks that).
+"""
+
+import dataclasses
+import difflib
+import ipaddress
+import os
+import re
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Literal, TypeVar
+from urllib.parse import quote, urlsplit
+
+from fastpix_server.base import errors, log
+
+T = TypeVar("T")
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+Generation = Literal["auto", "1", "2", "3"]
+
+# variable -> what it means when it is not set; the whole vocabulary of our prefix.
+VARIABLES: Mapping[str, str] = {
+    "FASTPIX_DATA_DIR": "./fastpix-data",
+    "FASTPIX_HOST": "127.0.0.1",
+    "FASTPIX_HTTP_PORT": "8080",
+    "FASTPIX_HTTP_WORKERS": "one per core, 4 at most",
+    "FASTPIX_PUBLIC_URL": "from host and port",
+    "FASTPIX_STREAM_URL": "the public URL",
+    "FASTPIX_IMAGES_URL": "the public URL",
+    "FASTPIX_USERNAME": "made at first start",
+    "FASTPIX_PASSWORD": "made at first start",
+    "FASTPIX_RTMP_PORT": "1935",
+    "FASTPIX_RTMPS_PORT": "1936",
+    "FASTPIX_SRT_PORT": "8890",
+    "FASTPIX_DATABASE_URL": "embedded PostgreSQL",
+    "FASTPIX_CLICKHOUSE_URL": "embedded ClickHouse engine",
+    "FASTPIX_STORAGE_URL": "file://<data>/objects",
+    "FASTPIX_S3_ENDPOINT": "AWS",
+    "FASTPIX_S3_REGION": "us-east-1",
+    "FASTPIX_S3_ACCESS_KEY_ID": "the usual AWS environment",
+    "FASTPIX_S3_SECRET_ACCESS_KEY": "the usual AWS environment",
+    "FASTPIX_S3_SESSION_TOKEN": "none",
+    "FASTPIX_S3_VIRTUAL_HOSTED_STYLE_REQUEST": "false",
+    "FASTPIX_FETCH_ALLOW_CIDRS": "none",
+    "FASTPIX_FETCH_MAX_SIZE_BYTES": "107374182400",
+    "FASTPIX_FETCH_TIMEOUT_S": "21600",
+    "FASTPIX_RATE_LIMIT_PER_S": "50",
+    "FASTPIX_RATE_LIMIT_BURST": "100",
+    "FASTPIX_MASTER_KEY": "made at first start",
+    "FASTPIX_API_GENERATION": "by the client's User-Agent",
+    "FASTPIX_FFMPEG": "from the installed wheel",
+    "FASTPIX_FFPROBE": "from the installed wheel",
+    "FASTPIX_LOG_LEVEL": "info",
+    # They belong to clients (the official SDKs read them); one environment often serves both.
+    "FASTPIX_BASE_URL": "ignored by the server",
+    "FASTPIX_WEBHOOK_SECRET": "ignored by the server",
+}
+
+_PREFIX = "FASTPIX_"
+_S3_PREFIX = "FASTPIX_S3_"
+_MAX_HTTP_WORKERS = 64
+# One worker already serves hundreds of API requests a second; each costs memory, so the default stays small.
+_DEFAULT_MAX_HTTP_WORKERS = 4
+_MAX_FETCH_BYTES = 10 * 1024**4
+_MAX_FETCH_TIMEOUT_S = 7 * 24 * 3600
+_USERNAME = re.compile(r"[!-9;-~]{1,255}")  # printable, no space, no colon: Basic auth splits at the first colon
+
+
+class BadSettings(errors.FastpixError):
+    """One sentence per bad variable, in `problems`."""
+
+    message = "bad settings"
+
+    def __init__(self, problems: list[str]) -> None:
+        super().__init__("\n".join(problems))
+        self.problems = problems
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Secret:
+    """A text that logs and tracebacks must not show; `reveal()` where it is used."""
+
+    _text: str = dataclasses.field(repr=False)
+
+    def reveal(self) -> str:
+        return self._text
+
+    def __bool__(self) -> bool:
+        return bool(self._text)
+
+    def __repr__(self) -> str:
+        return "Secret(***)"
+
+    __str__ = __repr__
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Http:
+    host: str
+    port: int
+    workers: int
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Urls:
+    """What we put into answers; no trailing slash. `stream` and `images` only where those families have own hosts."""
+
+    public: str
+    stream: str | None
+    images: str | None
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Ingest:
+    """Ports of live ingest; 0 is off."""
+
+    rtmp_port: int
+    rtmps_port: int
+    srt_port: int
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Fetch:
+    allow_cidrs: tuple[Network, ...]
+    max_size_bytes: int
+    timeout_s: int
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class RateLimit:
+    """A token bucket per access token, in each HTTP process."""
+
+    per_s: int
+    burst: int
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Settings:
+    data_dir: Path
+    http: Http
+    urls: Urls
+    ingest: Ingest
+    fetch: Fetch
+    rate_limit: RateLimit
+    database_url: Secret  # it may hold a password; empty: embedded
+    clickhouse_url: Secret
+    storage_url: str
+    s3: Mapping[str, Secret]
+    username: str
+    password: Secret
+    master_key: Secret
+    api_generation: Generation
+    ffmpeg: str
+    ffprobe: str
+    log_level: str
+
+
+def load(environ: Mapping[str, str] | None = None) -> Settings:
+    """Reads the environment. Raises BadSettings. An empty value counts as not set."""
+    reader = _Reader(os.environ if environ is None else environ)
+    settings = _read(reader)
+    if reader.problems:
+        raise BadSettings(reader.problems)
+    return settings
+
+
+def _read(reader: "_Reader") -> Settings:
+    data_dir = Path(reader.text("FASTPIX_DATA_DIR") or "fastpix-data").expanduser().absolute()
+    http = _http(reader)
+    username, password = reader.text("FASTPIX_USERNAME"), reader.text("FASTPIX_PASSWORD")
+    if bool(username) != bool(password):
+        reader.problems.append("FASTPIX_USERNAME and FASTPIX_PASSWORD belong together: set both, or neither.")
+    return Settings(
+        data_dir=data_dir,
+        http=http,
+        urls=_urls(reader, http),
+        ingest=Ingest(
+            rtmp_port=reader.number("FASTPIX_RTMP_PORT", 1935, 0, 65535),
+            rtmps_port=reader.number("FASTPIX_RTMPS_PORT", 1936, 0, 65535),
+            srt_port=reader.number("FASTPIX_SRT_PORT", 8890, 0, 65535),
+        ),
+        fetch=Fetch(
+            allow_cidrs=reader.parsed("FASTPIX_FETCH_ALLOW_CIDRS", (), _networks),
+            max_size_bytes=reader.number("FASTPIX_FETCH_MAX_SIZE_BYTES", 100 * 1024**3, 1, _MAX_FETCH_BYTES),
+            timeout_s=reader.number("FASTPIX_FETCH_TIMEOUT_S", 6 * 3600, 1, _MAX_FETCH_TIMEOUT_S),
+        ),
+        rate_limit=RateLimit(
+            per_s=reader.number("FASTPIX_RATE_LIMIT_PER_S", 50, 1, 1_000_000),
+            burst=reader.number("FASTPIX_RATE_LIMIT_BURST", 100, 1, 1_000_000),
+        ),
+        database_url=Secret(reader.parsed("FASTPIX_DATABASE_URL", "", _database_url)),
+        clickhouse_url=Secret(reader.text("FASTPIX_CLICKHOUSE_URL")),
+        storage_url=reader.parsed("FASTPIX_STORAGE_URL", f"file://{quote(str(data_dir / 'objects'))}", _storage_url),
+        s3=_s3(reader),
+        username=reader.parsed("FASTPIX_USERNAME", "", _username),
+        password=Secret(password),
+        master_key=Secret(reader.text("FASTPIX_MASTER_KEY")),
+        api_generation=reader.choice("FASTPIX_API_GENERATION", "auto", {"1": "1", "2": "2", "3": "3"}),
+        ffmpeg=reader.parsed("FASTPIX_FFMPEG", "", _program),
+        ffprobe=reader.parsed("FASTPIX_FFPROBE", "", _program),
+        log_level=reader.choice("FASTPIX_LOG_LEVEL", "info", {level: level for level in log.LEVELS}),
+    )
+
+
+def _http(reader: "_Reader") -> Http:
+    workers = min(os.cpu_count() or 1, _DEFAULT_MAX_HTTP_WORKERS)
+    return Http(
+        host=reader.parsed("FASTPIX_HOST", "127.0.0.1", _host),
+        port=reader.number("FASTPIX_HTTP_PORT", 8080, 1, 65535),
+        workers=reader.number("FASTPIX_HTTP_WORKERS", workers, 1, _MAX_HTTP_WORKERS),
+    )
+
+
+def _urls(reader: "_Reader", http: Http) -> Urls:
+    # An address that means "all of mine" is none that a client can dial.
+    name = {"0.0.0.0": "localhost", "::": "localhost"}.get(http.host, http.host)  # noqa: S104
+    own = f"http://{f'[{name}]' if ':' in name else name}:{http.port}"
+    return Urls(
+        public=reader.parsed("FASTPIX_PUBLIC_URL", own, _base_url),
+        stream=reader.parsed("FASTPIX_STREAM_URL", None, _base_url),
+        images=reader.parsed("FASTPIX_IMAGES_URL", None, _base_url),
+    )
+
+
+def _s3(reader: "_Reader") -> dict[str, Secret]:
+    """storage.s3 names its options as our variables, in lower case and without the prefix."""
+    names = [name for name in VARIABLES if name.startswith(_S3_PREFIX) and reader.text(name)]
+    return {name.removeprefix(_S3_PREFIX).lower(): Secret(reader.text(name)) for name in names}
+
+
+class _Reader:
+    """Collects problems instead of stopping at the first."""
+
+    def __init__(self, environ: Mapping[str, str]) -> None:
+        self._values = {name: value.strip() for name, value in environ.items() if name.startswith(_PREFIX)}
+        self.problems = [_unknown(name) for name in sorted(self._values) if name not in VARIABLES]
+
+    def text(self, name: str) -> str:
+        return self._values.get(name, "")
+
+    def parsed(self, name: str, default: T, parse: Callable[[str], T]) -> T:
+        """`parse` raises ValueError with the end of a sentence that begins with the variable's name."""
+        text = self.text(name)
+        if not text:
+            return default
+        try:
+            return parse(text)
+        except ValueError as fault:
+            self.problems.append(f"{name} {fault}")
+            return default
+
+    def number(self, name: str, default: int, least: int, most: int) -> int:
+        def parse(text: str) -> int:
+            # Only plain digits: int() would also take "1_000", "+5" and other alphabets.
+            if re.fullmatch(r"[0-9]{1,18}", text) is None or not least <= int(text) <= most:
+                raise ValueError(f"is {text!r}: give a whole number from {least} to {most}.")
+            return int(text)
+
+        return self.parsed(name, default, parse)
+
+    def choice(self, name: str, default: T, choices: Mapping[str, T]) -> T:
+        def parse(text: str) -> T:
+            if text.lower() not in choices:
+                raise ValueError(f"is {text!r}: choose one of {', '.join(choices)}.")
+            return choices[text.lower()]
+
+        return self.parsed(name, default, parse)
+
+
+def _unknown(name: str) -> str:
+    near = difflib.get_close_matches(name, VARIABLES, n=1, cutoff=0.0)
+    return f"{name} is not a setting. Did you mean {near[0]}?"
+
+
+def _host(text: str) -> str:
+    if re.fullmatch(r"[A-Za-z0-9.:-]{1,253}", text) is None:
+        raise ValueError(f"is {text!r}: give an address to listen on, such as 127.0.0.1 or 0.0.0.0, without a port.")
+    return text
+
+
+def _base_url(text: str) -> str:
+    remedy = f"is {text!r}: give a URL such as https://video.example.com, without query or fragment."
+    try:
+        parts = urlsplit(text)
+        port_is_fine = parts.port is None or parts.port > 0
+    except ValueError:
+        raise ValueError(remedy) from None
+    if parts.scheme not in ("http", "https") or not parts.hostname or not port_is_fine:
+        raise ValueError(remedy)
+    if parts.query or parts.fragment or "@" in parts.netloc or any(c.isspace() for c in text):
+        raise ValueError(remedy)
+    return text.rstrip("/")
+
+
+def _database_url(text: str) -> str:
+    # The value is not repeated: it may hold a password.
+    if not text.startswith(("postgresql://", "postgres://")):
+        raise ValueError("must start with postgresql:// (PostgreSQL 15 or newer).")
+    return text
+
+
+def _storage_url(text: str) -> str:
+    if not text.startswith(("file:///", "s3://")):
+        raise ValueError(f"is {text!r}: give file:///absolute/folder or s3://bucket/prefix.")
+    return text
+
+
+def _networks(text: str) -> tuple[Network, ...]:
+    networks = []
+    for part in filter(None, (part.strip() for part in text.split(","))):
+        try:
+            networks.append(ipaddress.ip_network(part))
+        except ValueError:
+            raise ValueError(f"has {part!r}: give networks such as 10.0.0.0/8, separated by commas.") from None
+    return tuple(networks)
+
+
+def _username(text: str) -> str:
+    if _USERNAME.fullmatch(text) is None:
+        raise ValueError("must be 1 to 255 printable characters without spaces or colons.")
+    return text
+
+
+def _program(text: str) -> str:
+    path = Path(text).expanduser().absolute()
+    if not (path.is_file() and os.access(path, os.X_OK)):
+        raise ValueError(f"is {text!r}: give the path of a program that can be run, or leave it unset.")
+    return str(path)

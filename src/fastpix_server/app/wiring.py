@@ -1,0 +1,117 @@
+"""The only place with concrete choices: settings become a database, a storage, contexts and a registry of jobs.
+
+Rooms are imported inside the functions that need them, so that a role loads only what it runs.
+"""
+
+import dataclasses
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
+
+from fastpix_server.app import secrets
+from fastpix_server.app.secrets import Keys
+from fastpix_server.app.settings import BadSettings, Settings
+from fastpix_server.db.notify import Listener
+from fastpix_server.db.pool import Database
+from fastpix_server.storage.open import Storage, open_store
+
+if TYPE_CHECKING:
+    from starlette.types import ASGIApp
+
+    from fastpix_server.jobs.registry import Registry
+    from fastpix_server.playback.worker import SegmentMaker
+
+# Queue -> jobs at once in one worker process: fetching waits for networks, preparing and filling use the cores.
+QUEUES: Mapping[str, int] = {"fetch": 8, "prepare": 2, "fill": 1, "default": 8}
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Platform:
+    """What every role works with."""
+
+    settings: Settings
+    keys: Keys
+    db: Database
+    listener: Listener
+    storage: Storage
+
+
+@asynccontextmanager
+async def open_platform(settings: Settings, *, pool_size: int) -> AsyncIterator[Platform]:
+    """The listener is not started: whoever registers its channels starts it, and this closes it."""
+    from fastpix_server.engine import binaries
+    from fastpix_server.media import links
+
+    url = settings.database_url.reveal()
+    if not url:
+        raise BadSettings(
+            ["FASTPIX_DATABASE_URL is not set: a role on its own needs one. `fastpix up` brings its own database."]
+        )
+    links.configure(settings.urls.images or settings.urls.public)
+    binaries.configure(ffmpeg=settings.ffmpeg, ffprobe=settings.ffprobe)
+    secrets.prepare_folder(settings.data_dir)
+    keys = secrets.load_keys(settings)
+    s3 = {name: value.reveal() for name, value in settings.s3.items()}
+    storage = open_store(settings.storage_url, s3, settings.data_dir / "work")
+    db = await Database.open(url, size=pool_size)
+    listener = Listener(url)
+    try:
+        yield Platform(settings, keys, db, listener, storage)
+    finally:
+        await listener.close()
+        await db.close()
+
+
+def make_api(platform: Platform) -> "ASGIApp":
+    from fastpix_server.api.app import create_api
+    from fastpix_server.api.context import ApiContext
+
+    settings = platform.settings
+    return create_api(
+        ApiContext(
+            db=platform.db,
+            storage=platform.storage,
+            pepper=platform.keys.pepper,
+            public_url=settings.urls.public,
+            stream_url=settings.urls.stream,
+            images_url=settings.urls.images,
+            generation=settings.api_generation,
+            rate_per_s=settings.rate_limit.per_s,
+            rate_burst=settings.rate_limit.burst,
+        )
+    )
+
+
+def make_edge(platform: Platform) -> "ASGIApp":
+    from fastpix_server.edge.app import create_edge
+    from fastpix_server.edge.context import EdgeContext
+
+    urls = platform.settings.urls
+    return create_edge(
+        EdgeContext(
+            db=platform.db,
+            listener=platform.listener,
+            storage=platform.storage,
+            public_url=urls.public,
+            stream_url=urls.stream,
+            images_url=urls.images,
+        )
+    )
+
+
+def make_segment_maker(platform: Platform) -> "SegmentMaker":
+    from fastpix_server.playback.worker import SegmentMaker
+
+    return SegmentMaker(platform.db, platform.listener, platform.storage)
+
+
+def make_registry(platform: Platform, maker: "SegmentMaker") -> "Registry":
+    """Every job of every room."""
+    from fastpix_server.jobs.registry import Registry
+    from fastpix_server.media.jobs import MediaJobs
+    from fastpix_server.playback import service as playback
+
+    registry = Registry()
+    MediaJobs(platform.db, platform.storage, platform.settings.data_dir / "work").register(registry)
+    registry.add(playback.FILL_JOB, maker.fill, queue="fill")
+    return registry
