@@ -71,7 +71,7 @@ def video_command(
     timeline = plan.timeline
     seek_s = seek_before(plan, k0 if seek_segment is None else seek_segment)
     frames = timeline.cuts[k1] - timeline.cuts[k0]
-    graph = _grid_filters(plan.video, timeline.fps, timeline.start_s(k0) - seek_s, frames)
+    graph = grid_filters(plan.video, timeline.fps, timeline.start_s(k0) - seek_s, frames)
     return [
         *preamble(),
         *input_guard(),
@@ -81,7 +81,7 @@ def video_command(
         # -reinit_filter 0: a stream that changes size or colour half-way would restart the graph and its count.
         *("-reinit_filter", "0"),
         # -noaccurate_seek: the graph counts from the key frame itself. Accurate seeking drops by DTS rules.
-        *("-noaccurate_seek", "-ss", _seconds(seek_s)),
+        *("-noaccurate_seek", "-ss", seconds(seek_s)),
         *input_file(source),
         *_threads(threads, "-filter_complex_threads"),
         *("-filter_complex", f"[0:{plan.video.stream_index}]{graph},{_fan_out(plan.video, renditions)}"),
@@ -129,37 +129,45 @@ def seek_before(plan: Plan, k: int) -> Fraction:
     return max(Fraction(0), min(Fraction(round(known_s * 1_000_000), 1_000_000), start_s))
 
 
-def _grid_filters(video: VideoFacts, fps: Fraction, offset_s: Fraction, frames: int) -> str:
-    """From whatever arrives to exactly `frames` frames on the constant-rate grid, counted from 0.
+def grid_filters(video: VideoFacts, fps: Fraction, offset_s: Fraction, frames: int) -> str:
+    """From whatever arrives to exactly `frames` frames on the constant-rate grid, the first at `offset_s`.
 
-    tpad repeats the last picture where the source ends early. trim inside the graph also ends files whose durations
-    lie: ffmpeg's own -frames lets those spin for ever.
+    The grid begins up to one frame before the picture that was sought, and what lies before the range is cut off
+    after tpad: where the last picture stays for long there may be none inside the range, only one to repeat.
+    trim inside the graph also ends files whose durations lie: ffmpeg's own -frames lets those spin for ever.
     """
+    before = int(offset_s * fps) + 1
     weave = "bwdif=mode=send_frame:parity=auto:deint=interlaced," if video.is_interlaced else ""
     return (
-        f"{weave}fps=fps={_rate(fps)}:start_time={_seconds(offset_s)},tpad=stop=-1:stop_mode=clone,"
-        f"trim=end_frame={frames},setpts=N"
+        f"{weave}fps=fps={_rate(fps)}:start_time={seconds(offset_s - before / fps)},tpad=stop=-1:stop_mode=clone,"
+        f"trim=start_frame={before}:end_frame={before + frames},setpts=N"
     )
 
 
 def _fan_out(video: VideoFacts, renditions: Sequence[VideoRendition]) -> str:
-    mapped = f"{_tone_map(video, renditions)}," if video.is_hdr else ""
+    widest = max(renditions, key=lambda r: r.width * r.height)
+    mapped = f"{tone_map(video, (widest.width, widest.height))}," if video.is_hdr else ""
     return mapped + _split(len(renditions)) + "".join(_scaled(i, r) for i, r in enumerate(renditions))
 
 
-def _tone_map(video: VideoFacts, renditions: Sequence[VideoRendition]) -> str:
+def tone_map(video: VideoFacts, size: tuple[int, int]) -> str:
     """PQ or HLG to SDR, once, at the largest size that is needed: floating point light is the costly part.
 
     Both curves mean BT.2020 in practice, so the input is stated and not left to half-filled headers. 203 cd/m2 is
     diffuse white (ITU-R BT.2408); hable keeps highlights without changing the middle much.
     """
-    widest = max(renditions, key=lambda r: r.width * r.height)
     return (
-        f"scale={widest.width}:{widest.height}:flags=bicubic,"
+        f"scale={size[0]}:{size[1]}:flags=bicubic,"
         f"zscale=transferin={video.transfer}:primariesin=2020:matrixin=2020_ncl:transfer=linear:npl=203,"
         "format=gbrpf32le,zscale=primaries=709,tonemap=tonemap=hable:desat=0,"
         "zscale=transfer=709:matrix=709:range=limited,format=yuv420p"
     )
+
+
+def bounded_size(shape: tuple[int, int], max_side: int) -> tuple[int, int]:
+    """The same shape with no side above `max_side`."""
+    shrink = min(1.0, max_side / max(shape))
+    return max(1, round(shape[0] * shrink)), max(1, round(shape[1] * shrink))
 
 
 def _split(count: int) -> str:
@@ -210,7 +218,7 @@ def _key_frame_times(timeline: Timeline, k0: int, k1: int) -> str:
     """Start of each segment in seconds from the first, rounded down: a frame is forced when it reaches its time."""
     first = timeline.cuts[k0]
     ticks = (timeline.frame_ticks * (cut - first) for cut in timeline.cuts[k0:k1])
-    return ",".join(_microseconds(t * 1_000_000 // timeline.timescale) for t in ticks)
+    return ",".join(microseconds(t * 1_000_000 // timeline.timescale) for t in ticks)
 
 
 def _threads(threads: int, option: str = "-threads") -> list[str]:
@@ -221,9 +229,9 @@ def _rate(fps: Fraction) -> str:
     return f"{fps.numerator}/{fps.denominator}"
 
 
-def _seconds(time_s: Fraction) -> str:
-    return _microseconds(round(time_s * 1_000_000))
+def seconds(time_s: Fraction) -> str:
+    return microseconds(round(time_s * 1_000_000))
 
 
-def _microseconds(us: int) -> str:
-    return f"{us // 1_000_000}.{us % 1_000_000:06d}"
+def microseconds(us: int) -> str:
+    return f"{'-' if us < 0 else ''}{abs(us) // 1_000_000}.{abs(us) % 1_000_000:06d}"

@@ -63,7 +63,7 @@ def first_frame(plan: Plan, k0: int) -> int:
 
 def _on_grid(rendition: AudioRendition, rate_hz: int, offset: int) -> str:
     """Sample 0 of what follows is exactly the wanted PCM sample, also when that lies before the start (silence)."""
-    resampled = f"aresample={rate_hz}:async=1:min_hard_comp=0.1:first_pts=0"
+    resampled = f"aresample={rate_hz}:async=1:min_hard_comp=0.02:first_pts=0"
     layout = f"aformat=channel_layouts={_layout(rendition)}:sample_fmts=fltp"
     if offset < 0:
         return f"{resampled},{layout},adelay=delays={-offset}S:all=1,asetpts=N"
