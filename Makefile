@@ -1,0 +1,46 @@
+# make run   the whole platform on embedded defaults, in the foreground
+# make test  linters, types, import rules and every test
+
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+PYTEST_WORKERS ?= 2
+
+.PHONY: run test lint clean
+
+run: $(VENV)/.server
+	$(BIN)/fastpix up
+
+test: $(VENV)/.test $(VENV)/.chromium lint
+	$(BIN)/pytest -n $(PYTEST_WORKERS)
+
+lint: $(VENV)/.test
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+# Stamps: what they stand for is done again only when pyproject.toml changes.
+$(BIN)/python:
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "fastpix needs Python 3.11 or newer: make PYTHON=python3.12 run")'
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.server: pyproject.toml | $(BIN)/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[server]'
+	touch $@
+
+$(VENV)/.test: pyproject.toml $(VENV)/.server
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[server,test]'
+	touch $@
+
+# Browser tests need Chromium. Without it, and without the right to install it, they skip and say so.
+$(VENV)/.chromium: | $(BIN)/python
+	@if command -v chromium >/dev/null || command -v chromium-browser >/dev/null || command -v google-chrome >/dev/null; then :; \
+	elif [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+	  DEBIAN_FRONTEND=noninteractive apt-get update -qq && \
+	  DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends chromium >/dev/null; \
+	else echo "Chromium is missing: BROWSER TESTS WILL BE SKIPPED. Install the package chromium to run them."; fi
+	@touch $@
+
+clean:
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .import_linter_cache

@@ -1,0 +1,151 @@
+"""Settings: defaults, strictness, sentences."""
+
+import ipaddress
+from pathlib import Path
+
+import pytest
+
+from fastpix_server.app import settings
+from fastpix_server.app.settings import BadSettings, Secret
+
+
+def problems(**environ: str) -> list[str]:
+    with pytest.raises(BadSettings) as caught:
+        settings.load(environ)
+    return caught.value.problems
+
+
+def test_an_empty_environment_gives_the_documented_defaults():
+    loaded = settings.load({})
+    assert loaded.data_dir == Path("fastpix-data").absolute()
+    assert (loaded.http.host, loaded.http.port) == ("127.0.0.1", 8080)
+    assert loaded.urls.public == "http://127.0.0.1:8080"
+    assert loaded.storage_url == f"file://{loaded.data_dir}/objects"
+    assert (loaded.ingest.rtmp_port, loaded.ingest.rtmps_port, loaded.ingest.srt_port) == (1935, 1936, 8890)
+    assert loaded.fetch.allow_cidrs == ()
+    assert loaded.api_generation == "auto"
+    assert not loaded.database_url
+    assert 1 <= loaded.http.workers <= 4
+
+
+def test_an_unknown_name_is_refused_with_the_nearest_known_one():
+    assert problems(FASTPIX_HTTP_PROT="80") == ["FASTPIX_HTTP_PROT is not a setting. Did you mean FASTPIX_HTTP_PORT?"]
+
+
+def test_names_of_other_programs_are_ignored():
+    settings.load({"HOME": "/x", "FASTPIXY": "1", "PORT": "x"})
+
+
+def test_variables_of_clients_are_known_and_ignored():
+    settings.load({"FASTPIX_BASE_URL": "http://x", "FASTPIX_WEBHOOK_SECRET": "s"})
+
+
+def test_an_empty_value_counts_as_not_set():
+    assert settings.load({"FASTPIX_HTTP_PORT": " "}).http.port == 8080
+
+
+def test_all_bad_values_are_told_at_once():
+    told = problems(FASTPIX_HTTP_PORT="many", FASTPIX_PUBLIC_URL="video.example.com", FASTPIX_LOG_LEVEL="loud")
+    assert len(told) == 3
+
+
+@pytest.mark.parametrize("port", ["0", "65536", "-1", "8_080", "80.0", "٨٠", "9" * 30])
+def test_a_port_outside_its_range_is_refused(port: str):
+    (told,) = problems(FASTPIX_HTTP_PORT=port)
+    assert told.startswith("FASTPIX_HTTP_PORT is ")
+    assert "from 1 to 65535" in told
+
+
+@pytest.mark.parametrize("port", ["1", "65535"])
+def test_a_port_at_the_edge_of_its_range_is_taken(port: str):
+    assert settings.load({"FASTPIX_HTTP_PORT": port}).http.port == int(port)
+
+
+def test_an_ingest_port_of_zero_turns_it_off():
+    assert settings.load({"FASTPIX_SRT_PORT": "0"}).ingest.srt_port == 0
+
+
+@pytest.mark.parametrize(
+    "url", ["ftp://x", "http://", "https://u:p@x", "http://x?a=1", "http://x#f", "http://x:99999", "http://a b"]
+)
+def test_a_public_url_that_cannot_be_a_base_is_refused(url: str):
+    (told,) = problems(FASTPIX_PUBLIC_URL=url)
+    assert "https://video.example.com" in told
+
+
+def test_a_public_url_loses_its_trailing_slash_and_keeps_its_path():
+    assert settings.load({"FASTPIX_PUBLIC_URL": "https://x.example/video/"}).urls.public == "https://x.example/video"
+
+
+@pytest.mark.parametrize(
+    ("host", "url"),
+    [("0.0.0.0", "http://localhost:8080"), ("::1", "http://[::1]:8080"), ("10.0.0.5", "http://10.0.0.5:8080")],
+)
+def test_the_public_url_follows_host_and_port(host: str, url: str):
+    assert settings.load({"FASTPIX_HOST": host}).urls.public == url
+
+
+def test_networks_that_may_be_fetched_from_are_parsed():
+    loaded = settings.load({"FASTPIX_FETCH_ALLOW_CIDRS": "127.0.0.0/8, fd00::/8"})
+    assert loaded.fetch.allow_cidrs == (ipaddress.ip_network("127.0.0.0/8"), ipaddress.ip_network("fd00::/8"))
+
+
+@pytest.mark.parametrize("networks", ["10.0.0.1/8", "localhost", "10.0.0.0/33"])
+def test_a_network_that_is_none_is_refused(networks: str):
+    (told,) = problems(FASTPIX_FETCH_ALLOW_CIDRS=f"127.0.0.0/8,{networks}")
+    assert "10.0.0.0/8" in told
+
+
+def test_user_name_and_password_belong_together():
+    (told,) = problems(FASTPIX_USERNAME="ada")
+    assert "FASTPIX_PASSWORD" in told
+    assert settings.load({"FASTPIX_USERNAME": "ada", "FASTPIX_PASSWORD": "x"}).username == "ada"
+
+
+def test_a_user_name_with_a_colon_is_refused():
+    (told,) = problems(FASTPIX_USERNAME="a:b", FASTPIX_PASSWORD="x")
+    assert "colons" in told
+
+
+def test_a_database_url_of_another_system_is_refused_and_not_repeated():
+    (told,) = problems(FASTPIX_DATABASE_URL="mysql://ada:hunter2@db/x")
+    assert "postgresql://" in told
+    assert "hunter2" not in told
+
+
+def test_a_program_that_cannot_be_run_is_refused():
+    (told,) = problems(FASTPIX_FFMPEG="/nonexistent/ffmpeg")
+    assert told.startswith("FASTPIX_FFMPEG")
+
+
+def test_secrets_do_not_show():
+    loaded = settings.load(
+        {
+            "FASTPIX_USERNAME": "ada",
+            "FASTPIX_PASSWORD": "hunter2",
+            "FASTPIX_DATABASE_URL": "postgresql://u:hunter2@h/d",
+            "FASTPIX_MASTER_KEY": "hunter2",
+            "FASTPIX_S3_SECRET_ACCESS_KEY": "hunter2",
+        }
+    )
+    assert "hunter2" not in repr(loaded)
+    assert "hunter2" not in f"{loaded.password} {loaded.s3}"
+    assert loaded.password.reveal() == "hunter2"
+    assert loaded.s3["secret_access_key"].reveal() == "hunter2"
+
+
+def test_the_tree_cannot_be_changed():
+    with pytest.raises(AttributeError):
+        settings.load({}).log_level = "debug"  # type: ignore[misc]
+
+
+def test_an_empty_secret_is_false():
+    assert not Secret("")
+    assert Secret("x")
+
+
+def test_s3_options_are_those_that_the_storage_knows():
+    from fastpix_server.storage import s3
+
+    names = {name.removeprefix("FASTPIX_S3_").lower() for name in settings.VARIABLES if name.startswith("FASTPIX_S3_")}
+    assert names == set(s3.OPTIONS)
