@@ -34,6 +34,8 @@ FILL_JOB = "playback.fill"
 # A new media's first slice goes before the long rest of older ones.
 FIRST_FILL_PRIORITY = 10
 LATER_FILL_PRIORITY = 0
+# Workers that may fill one target at the same time, each its own chunks.
+FILL_LANES = 2
 
 
 def _default_restrictions() -> dict[str, object]:
@@ -106,17 +108,20 @@ async def publish(tx: Tx, *, target_id: str, workspace_id: str, source_key: str,
 
 
 async def schedule_fill(tx: Tx, target_id: str, *, priority: int = LATER_FILL_PRIORITY) -> None:
-    """Another slice of the background fill; at most one per target waits."""
-    name = f"{FILL_JOB}:{target_id}"
-    await enqueue(
-        tx, FILL_JOB, {"target_id": target_id}, queue="fill", priority=priority, lock=name, queueing_lock=name
-    )
+    """Another slice of the background fill, in each lane; of each lane at most one runs and one waits."""
+    for lane in range(FILL_LANES):
+        name = f"{FILL_JOB}:{target_id}:{lane}"
+        await enqueue(
+            tx, FILL_JOB, {"target_id": target_id}, queue="fill", priority=priority, lock=name, queueing_lock=name
+        )
 
 
 async def unpublish(tx: Tx, target_id: str) -> None:
     """Takes the target and all its ids out of the public; the stored bytes are the caller's to delete afterwards."""
-    await store.bury_ids_of(tx, target_id)
+    buried = await store.bury_ids_of(tx, target_id)
     await store.delete_target(tx, target_id)
+    for playback_id in buried:
+        await notify(tx, CHANGED, playback_id)
     await notify(tx, CHANGED, target_id)
 
 

@@ -47,7 +47,7 @@ async def insert_id(
 ) -> PlaybackId:
     result = await tx.execute(
         text(
-            "insert into playback_ids (id, workspace_id, target_id, access_policy, access_restrictions, resolution,"
+            "insert into playback_ids (id, workspace_id, target_id, access_policy, access_restrictions, resolution,"  # noqa: S608
             " drm_configuration_id) values (:id, :workspace_id, :target_id, :access_policy, :access_restrictions,"
             f" :resolution, :drm_configuration_id) returning {_ID_COLUMNS}"
         ),
@@ -68,7 +68,7 @@ async def ids_of_targets(tx: Tx, target_ids: Iterable[str]) -> list[PlaybackId]:
     """Living ids of these targets, oldest first."""
     result = await tx.execute(
         text(
-            f"select {_ID_COLUMNS} from playback_ids where target_id = any(cast(:targets as uuid[]))"
+            f"select {_ID_COLUMNS} from playback_ids where target_id = any(cast(:targets as uuid[]))"  # noqa: S608
             " and deleted_at is null order by created_at, id"
         ),
         {"targets": list(target_ids)},
@@ -78,7 +78,8 @@ async def ids_of_targets(tx: Tx, target_ids: Iterable[str]) -> list[PlaybackId]:
 
 async def find_id(tx: Tx, playback_id: str) -> PlaybackId | None:
     """Any id that ever existed, tombstones included."""
-    result = await tx.execute(text(f"select {_ID_COLUMNS} from playback_ids where id = :id"), {"id": playback_id})
+    query = f"select {_ID_COLUMNS} from playback_ids where id = :id"  # noqa: S608 fixed names
+    result = await tx.execute(text(query), {"id": playback_id})
     row = result.mappings().one_or_none()
     return None if row is None else _playback_id(row)
 
@@ -94,11 +95,16 @@ async def bury_id(tx: Tx, target_id: str, playback_id: str) -> bool:
     return result.one_or_none() is not None
 
 
-async def bury_ids_of(tx: Tx, target_id: str) -> None:
-    await tx.execute(
-        text("update playback_ids set deleted_at = now() where target_id = :target_id and deleted_at is null"),
+async def bury_ids_of(tx: Tx, target_id: str) -> list[str]:
+    """All living ids of the target become tombstones; which they were."""
+    result = await tx.execute(
+        text(
+            "update playback_ids set deleted_at = now() where target_id = :target_id and deleted_at is null"
+            " returning id"
+        ),
         {"target_id": target_id},
     )
+    return [str(row.id) for row in result]
 
 
 async def upsert_target(tx: Tx, *, target_id: str, workspace_id: str, source_key: str, place: str, plan: Plan) -> None:
@@ -134,6 +140,14 @@ async def find_target(tx: Tx, target_id: str) -> Target | None:
         plan=plan,
         measured=await _measured(tx, target_id, plan.revision),
     )
+
+
+async def is_current(tx: Tx, target_id: str, revision: str) -> bool:
+    """True while this very plan is what viewers are shown. Locks the row against unpublishing until the commit."""
+    result = await tx.execute(
+        text("select plan ->> 'revision' from playback_targets where id = :id for share"), {"id": target_id}
+    )
+    return bool(result.scalar_one_or_none() == revision)
 
 
 async def _measured(tx: Tx, target_id: str, revision: str) -> dict[str, Measured]:

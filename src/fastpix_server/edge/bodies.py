@@ -1,0 +1,78 @@
+"""A body in one piece: HEAD, conditional requests and single byte ranges (RFC 9110, sections 13 and 14).
+
+Invariant: a range is only cut from the version that its ETag names; several ranges at once are answered with the
+whole, as the RFC allows.
+"""
+
+import re
+from collections.abc import Mapping
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from fastpix_server.edge.errors import CORS, PREFLIGHT
+
+IMMUTABLE = "public, max-age=31536000, immutable"
+# A deleted or changed thing is gone from caches in front of us after this.
+SHORT = "public, max-age=10"
+NO_STORE = "no-store"
+
+_RANGE = re.compile(r"bytes=([0-9]{0,18})-([0-9]{0,18})")
+
+
+def preflight() -> Response:
+    return Response(status_code=204, headers=PREFLIGHT)
+
+
+def body(
+    request: Request,
+    data: bytes,
+    *,
+    media_type: str,
+    etag: str,
+    cache: str,
+    headers: Mapping[str, str] | None = None,
+) -> Response:
+    """`etag` without quotes, as it names exactly these bytes."""
+    quoted = f'"{etag}"'
+    common = {
+        **CORS,
+        "ETag": quoted,
+        "Cache-Control": cache,
+        "Accept-Ranges": "bytes",
+        "X-Content-Type-Options": "nosniff",
+        **(headers or {}),
+    }
+    if _names(request.headers.get("if-none-match", ""), quoted):
+        return Response(status_code=304, headers=common)
+    status, part = 200, data
+    wanted = request.headers.get("range")
+    if wanted is not None and request.headers.get("if-range", quoted) == quoted:
+        bounds = _bounds(wanted, len(data))
+        if bounds == ():
+            return Response(status_code=416, headers={**common, "Content-Range": f"bytes */{len(data)}"})
+        if bounds is not None:
+            first, last = bounds
+            status, part = 206, data[first : last + 1]
+            common["Content-Range"] = f"bytes {first}-{last}/{len(data)}"
+    common["Content-Length"] = str(len(part))
+    return Response(b"" if request.method == "HEAD" else part, status, common, media_type)
+
+
+def _names(condition: str, quoted: str) -> bool:
+    return condition.strip() == "*" or quoted in [c.strip().removeprefix("W/") for c in condition.split(",")]
+
+
+def _bounds(wanted: str, size: int) -> tuple[int, int] | tuple[()] | None:
+    """First and last byte; () when there are none in the body, None when the header is to be ignored."""
+    match = _RANGE.fullmatch(wanted.strip())
+    if match is None or match[1] == match[2] == "":
+        return None
+    if match[1] == "":
+        length = int(match[2])
+        return (max(0, size - length), size - 1) if length and size else ()
+    first = int(match[1])
+    last = min(int(match[2]), size - 1) if match[2] else size - 1
+    if match[2] and int(match[2]) < first:
+        return None
+    return (first, last) if first < size else ()

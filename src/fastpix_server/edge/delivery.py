@@ -1,0 +1,73 @@
+"""What the endpoints share for one edge process: admission, demand, and the frame around every handler."""
+
+import re
+from collections.abc import Awaitable, Callable
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from fastpix_server.base import errors
+from fastpix_server.base.errors import FieldError
+from fastpix_server.edge.bodies import preflight
+from fastpix_server.edge.context import EdgeContext
+from fastpix_server.edge.errors import answer
+from fastpix_server.playback.admission import Admission, Playable
+from fastpix_server.playback.demand import Demand
+from fastpix_server.playback.gate import Viewer
+
+Handler = Callable[[Request], Awaitable[Response]]
+
+_DIGITS = re.compile(r"0|[1-9][0-9]{0,5}")
+
+
+class Delivery:
+    def __init__(self, context: EdgeContext) -> None:
+        self.context = context
+        self.admission = Admission(context.db, context.listener)
+        self.demand = Demand(context.db, context.listener, context.storage.objects, wait_s=context.segment_wait_s)
+
+    async def admit(self, request: Request) -> Playable:
+        """Raises what `Admission.admit` raises."""
+        headers = request.headers
+        viewer = Viewer.from_headers(
+            origin=headers.get("origin", ""),
+            referer=headers.get("referer", ""),
+            user_agent=headers.get("user-agent", ""),
+        )
+        return await self.admission.admit(request.path_params["playback_id"], viewer)
+
+    async def admit_revision(self, request: Request) -> Playable:
+        """Also raises NotFound for the URLs of a plan that was replaced."""
+        playable = await self.admit(request)
+        if request.path_params["revision"] != playable.target.plan.revision:
+            raise errors.NotFound("This version of the video was replaced; load the manifest again.")
+        return playable
+
+
+def index(text: str, count: int) -> int:
+    """The segment index of a URL. Raises NotFound; `007` and `+7` are no indices, so every segment has one URL."""
+    if _DIGITS.fullmatch(text) is None or int(text) >= count:
+        raise errors.NotFound("There is no such segment.")
+    return int(text)
+
+
+def number(value: str, field: str, low: float, high: float) -> float:
+    """Raises Invalid for anything but a plain decimal number within the bounds."""
+    if re.fullmatch(r"[0-9]{1,9}(\.[0-9]{1,9})?", value) is None or not low <= float(value) <= high:
+        raise errors.Invalid(FieldError(field, f"must be between {low:g} and {high:g}"))
+    return float(value)
+
+
+def route(path: str, handler: Handler) -> Route:
+    """GET, HEAD and OPTIONS of `path`, readable across origins; every error is an envelope."""
+
+    async def endpoint(request: Request) -> Response:
+        if request.method == "OPTIONS":
+            return preflight()
+        try:
+            return await handler(request)
+        except Exception as error:  # the map in edge.errors decides which are expected
+            return answer(error)
+
+    return Route(path, endpoint, methods=["GET", "HEAD", "OPTIONS"])

@@ -1,0 +1,84 @@
+"""Still pictures: /{playbackId}/thumbnail.{jpg,png,webp} (contract section 5), made once by a worker and stored.
+
+Invariants: sizes and times are bounded and snapped, so the number of different pictures of a media is bounded too.
+"""
+
+from collections.abc import Mapping
+from typing import get_args
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from fastpix_server.base import errors
+from fastpix_server.base.errors import FieldError
+from fastpix_server.edge.bodies import body
+from fastpix_server.edge.delivery import Delivery, number, route
+from fastpix_server.engine.plan import Plan
+from fastpix_server.playback.artifacts import Fit, Picture, PictureFormat
+
+MAX_SIDE_PX = 4096
+# Finer than any frame rate that we publish (60/s); it keeps endless decimals from being endless pictures.
+SNAP_MS = 10
+# Longer than a manifest, as a picture of a media never changes; shorter than for ever, as its URL has no revision.
+CACHE = "public, max-age=3600"
+
+_TYPES: dict[str, str] = {"jpg": "image/jpeg", "png": "image/png", "webp": "image/webp"}
+_FITS = get_args(Fit)
+
+
+class Images:
+    def __init__(self, delivery: Delivery) -> None:
+        self._delivery = delivery
+
+    def routes(self) -> list[Route]:
+        return [route("/{playback_id}/thumbnail.{format}", self.thumbnail)]
+
+    async def thumbnail(self, request: Request) -> Response:
+        form = request.path_params["format"]
+        if form not in get_args(PictureFormat):
+            raise errors.NotFound("Pictures are jpg, png or webp.")
+        playable = await self._delivery.admit(request)
+        plan = playable.target.plan
+        if plan.video is None:
+            raise errors.NotFound("This media has sound only, so there is no picture of it.")
+        picture = parse(request.query_params, plan, form)
+        found = await self._delivery.demand.get(playable.target, picture)
+        etag = f"{plan.revision}-{picture}-{len(found.data):x}".replace("/", "-")
+        return body(request, found.data, media_type=_TYPES[form], etag=etag, cache=CACHE)
+
+
+def parse(params: Mapping[str, str], plan: Plan, form: PictureFormat) -> Picture:
+    """Raises Invalid with every bad field. Without a time it is the middle of the video."""
+    bad: list[FieldError] = []
+
+    def read(field: str, low: float, high: float, default: float) -> float:
+        value = params.get(field, "")
+        if not value:
+            return default
+        try:
+            return number(value, field, low, high)
+        except errors.Invalid as invalid:
+            bad.extend(invalid.fields)
+            return default
+
+    duration_s = plan.timeline.duration_s
+    at_s = read("time", 0, duration_s, duration_s / 2)
+    width = read("width", 1, MAX_SIDE_PX, 0)
+    height = read("height", 1, MAX_SIDE_PX, 0)
+    for field, value in (("width", width), ("height", height)):
+        if value != int(value):
+            bad.append(FieldError(field, "must be a whole number of pixels"))
+    fit = params.get("fit_mode") or "preserve"
+    if fit not in _FITS:
+        bad.append(FieldError("fit_mode", "must be one of " + ", ".join(_FITS)))
+    if bad:
+        raise errors.Invalid(*bad)
+    return Picture(_snapped_ms(at_s, plan), int(width), int(height), fit, form)  # type: ignore[arg-type]
+
+
+def _snapped_ms(at_s: float, plan: Plan) -> int:
+    """Never past the last frame, whose time is a frame before the end."""
+    timeline = plan.timeline
+    last_s = timeline.duration_s - timeline.frame_ticks / timeline.timescale
+    return int(max(0.0, min(at_s, last_s)) * 1000) // SNAP_MS * SNAP_MS

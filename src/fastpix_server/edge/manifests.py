@@ -1,0 +1,101 @@
+"""Multivariant playlists, media playlists and the DASH manifest.
+
+Invariant: what is written depends only on the target, the id's cap and the parameters, so it is written once and kept
+as long as none of them changes.
+"""
+
+import functools
+import hashlib
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from fastpix_server.base import errors
+from fastpix_server.edge.bodies import SHORT, body
+from fastpix_server.edge.delivery import Delivery, route
+from fastpix_server.playback import dash, hls, selection
+from fastpix_server.playback.admission import Playable
+from fastpix_server.playback.selection import Selection
+
+HLS_TYPE = "application/vnd.apple.mpegurl"
+DASH_TYPE = "application/dash+xml"
+# A media playlist of a 12-hour film is 700 kB, one of ten minutes 10 kB.
+MAX_KEPT = 256
+
+
+class Manifests:
+    def __init__(self, delivery: Delivery) -> None:
+        self._delivery = delivery
+        self._write = functools.lru_cache(maxsize=MAX_KEPT)(_write)
+
+    def routes(self) -> list[Route]:
+        return [
+            route("/{playback_id}.m3u8", self.multivariant),
+            route("/{playback_id}.mpd", self.dash),
+            route("/{playback_id}/{revision}/{rendition}/index.m3u8", self.media),
+        ]
+
+    async def multivariant(self, request: Request) -> Response:
+        return await self._selected(request, "hls", HLS_TYPE)
+
+    async def dash(self, request: Request) -> Response:
+        return await self._selected(request, "dash", DASH_TYPE)
+
+    async def media(self, request: Request) -> Response:
+        playable = await self._delivery.admit_revision(request)
+        name = request.path_params["rendition"]
+        if playable.target.plan.rendition(name) is None:
+            raise errors.NotFound("There is no such rendition.")
+        return self._answer(request, _Kept(playable, ("media", name)), HLS_TYPE)
+
+    async def _selected(self, request: Request, kind: str, media_type: str) -> Response:
+        playable = await self._delivery.admit(request)
+        wanted = selection.parse(request.query_params)
+        return self._answer(request, _Kept(playable, (kind, wanted)), media_type)
+
+    def _answer(self, request: Request, kept: "_Kept", media_type: str) -> Response:
+        text, etag = self._write(kept)
+        return body(request, text, media_type=media_type, etag=etag, cache=SHORT)
+
+
+class _Kept:
+    """A cache key that stands for a whole target by the few values that can change."""
+
+    def __init__(self, playable: Playable, what: tuple[str, Selection | str]) -> None:
+        self.playable = playable
+        self.what = what
+        target = playable.target
+        self._key = (
+            what,
+            playable.playback_id.id,
+            playable.playback_id.resolution,
+            target.plan.revision,
+            bool(target.measured),
+        )
+
+    def __hash__(self) -> int:
+        return hash(self._key)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Kept) and self._key == other._key
+
+
+def _write(kept: _Kept) -> tuple[bytes, str]:
+    text = _text(kept.playable, *kept.what).encode()
+    return text, hashlib.blake2b(text, digest_size=10).hexdigest()
+
+
+def _text(playable: Playable, kind: str, wanted: Selection | str) -> str:
+    target, playback_id = playable.target, playable.playback_id
+    if isinstance(wanted, str):
+        rendition = target.plan.rendition(wanted)
+        assert rendition is not None, "checked by the caller"
+        return hls.media(target, rendition)
+    videos = selection.choose(target.plan.videos, wanted, playback_id.resolution)
+    root = f"{playback_id.id}/{target.plan.revision}"
+    if kind == "dash":
+        return dash.manifest(target, videos, root=root)
+    # A viewer who names bounds or wants the worst first would otherwise get, or start with, no picture at all.
+    with_audio_only = wanted.is_everything and wanted.order != "asc"
+    return hls.multivariant(target, videos, root=root, with_audio_only=with_audio_only)

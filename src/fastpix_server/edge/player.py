@@ -1,0 +1,133 @@
+"""The hosted player page /play/{playbackId} and its assets, all from this process: no other server is asked.
+
+Invariants: the page is the same for every playback id (its script reads the id from the address), so nothing of a
+request is written into it; asset URLs carry a hash of their bytes and are cached for ever.
+"""
+
+import dataclasses
+import gzip
+import hashlib
+import html
+from pathlib import Path
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from fastpix_server.base import errors, ids, log
+from fastpix_server.edge.bodies import IMMUTABLE, body
+from fastpix_server.edge.context import EdgeContext
+from fastpix_server.edge.delivery import route
+
+_log = log.get(__name__)
+
+WEB = Path(__file__).parent / "web"
+PAGE_CACHE = "public, max-age=60"
+
+_TYPES = {".js": "text/javascript; charset=utf-8", ".css": "text/css; charset=utf-8"}
+_ASSETS = {
+    "play.css": WEB / "play.css",
+    "play.js": WEB / "play.js",
+    "play-hls.js": WEB / "play-hls.js",
+    "play-shaka.js": WEB / "play-shaka.js",
+    "hls.min.js": WEB / "vendor" / "hls.min.js",
+    "shaka-player.js": WEB / "vendor" / "shaka-player.js",
+}
+_ENGINES = {"hls": ("hls.min.js", "play-hls.js"), "shaka": ("shaka-player.js", "play-shaka.js")}
+# Players make workers from blobs; segments may come from the stream host. Framing is what a player page is for.
+_POLICY = (
+    "default-src 'self'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data: blob:;"
+    " media-src * blob: data:; connect-src *; worker-src 'self' blob:; object-src 'none'; base-uri 'none';"
+    " form-action 'none'"
+)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Asset:
+    name: str
+    digest: str
+    plain: bytes
+    packed: bytes
+
+    @property
+    def url(self) -> str:
+        return f"/play/assets/{self.digest}/{self.name}"
+
+
+class Player:
+    def __init__(self, context: EdgeContext) -> None:
+        self._assets = {name: _read(name, path) for name, path in _ASSETS.items() if path.is_file()}
+        if len(self._assets) < len(_ASSETS):
+            missing = sorted(set(_ASSETS) - set(self._assets))
+            _log.warning("player_not_built", missing=missing, remedy="python -m fastpix_server.edge.web_build")
+        stream = context.stream_url or ""
+        self._pages = {name: self._page(name, stream) for name in _ENGINES if self._is_built(name)}
+
+    def routes(self) -> list[Route]:
+        return [
+            route("/play/assets/{digest}/{name}", self.asset),
+            route("/play/{playback_id}", self.page),
+        ]
+
+    async def page(self, request: Request) -> Response:
+        """Whether the video exists is for the page to find out; only what can be no id at all is refused here."""
+        if not ids.is_uuid(request.path_params["playback_id"]):
+            raise errors.NotFound("There is no such page: the address ends in a playback id.")
+        name = "shaka" if request.query_params.get("player") == "shaka" else "hls"
+        page = self._pages.get(name)
+        if page is None:
+            raise errors.Unavailable("The player was not built; run python -m fastpix_server.edge.web_build.")
+        headers = {"Content-Security-Policy": _POLICY, "Referrer-Policy": "strict-origin-when-cross-origin"}
+        return body(
+            request,
+            page,
+            media_type="text/html; charset=utf-8",
+            etag=_digest(page),
+            cache=PAGE_CACHE,
+            headers=headers,
+        )
+
+    async def asset(self, request: Request) -> Response:
+        asset = self._assets.get(request.path_params["name"])
+        if asset is None or asset.digest != request.path_params["digest"]:
+            raise errors.NotFound("There is no such file.")
+        media_type = _TYPES[Path(asset.name).suffix]
+        headers = {"Vary": "Accept-Encoding"}
+        if "gzip" in request.headers.get("accept-encoding", ""):
+            headers["Content-Encoding"] = "gzip"
+            return body(
+                request,
+                asset.packed,
+                media_type=media_type,
+                etag=f"{asset.digest}-gz",
+                cache=IMMUTABLE,
+                headers=headers,
+            )
+        return body(request, asset.plain, media_type=media_type, etag=asset.digest, cache=IMMUTABLE, headers=headers)
+
+    def _is_built(self, name: str) -> bool:
+        return all(asset in self._assets for asset in ("play.css", "play.js", *_ENGINES[name]))
+
+    def _page(self, name: str, stream: str) -> bytes:
+        library, engine = _ENGINES[name]
+        text = (WEB / "play.html").read_text()
+        for hole, value in {
+            "%style%": self._assets["play.css"].url,
+            "%library%": self._assets[library].url,
+            "%engine%": self._assets[engine].url,
+            "%page%": self._assets["play.js"].url,
+            "%name%": name,
+            "%stream%": html.escape(stream.rstrip("/")),
+        }.items():
+            text = text.replace(hole, value)
+        return text.encode()
+
+
+def _read(name: str, path: Path) -> Asset:
+    plain = path.read_bytes()
+    # mtime 0: the same bytes in every process, so that a ranged or resumed download never mixes two.
+    return Asset(name, _digest(plain), plain, gzip.compress(plain, 6, mtime=0))
+
+
+def _digest(data: bytes) -> str:
+    return hashlib.blake2b(data, digest_size=8).hexdigest()

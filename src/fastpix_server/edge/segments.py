@@ -1,0 +1,62 @@
+"""Init and media segments: one body each, stored or made now."""
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from fastpix_server.base import errors
+from fastpix_server.edge.bodies import IMMUTABLE, body
+from fastpix_server.edge.delivery import Delivery, index, route
+from fastpix_server.engine.plan import AudioRendition, VideoRendition
+from fastpix_server.playback.admission import Playable
+from fastpix_server.playback.artifacts import InitOf, SegmentOf
+
+# CMAF media segments have a type of their own (video/iso.segment), but players and CDNs know these.
+_TYPES = {True: "video/mp4", False: "audio/mp4"}
+
+
+class Segments:
+    def __init__(self, delivery: Delivery) -> None:
+        self._delivery = delivery
+
+    def routes(self) -> list[Route]:
+        return [
+            route("/{playback_id}/{revision}/{rendition}/init.mp4", self.init),
+            route("/{playback_id}/{revision}/{rendition}/{k}.m4s", self.segment),
+        ]
+
+    async def segment(self, request: Request) -> Response:
+        playable = await self._delivery.admit_revision(request)
+        rendition = _rendition(playable, request)
+        k = index(request.path_params["k"], playable.target.plan.timeline.segment_count)
+        return await self._serve(request, playable, rendition, SegmentOf(rendition.name, k))
+
+    async def init(self, request: Request) -> Response:
+        playable = await self._delivery.admit_revision(request)
+        rendition = _rendition(playable, request)
+        return await self._serve(request, playable, rendition, InitOf(rendition.name))
+
+    async def _serve(
+        self,
+        request: Request,
+        playable: Playable,
+        rendition: VideoRendition | AudioRendition,
+        artifact: SegmentOf | InitOf,
+    ) -> Response:
+        found = await self._delivery.demand.get(playable.target, artifact)
+        # The quick version of a segment is as valid as the final one, for ever; the tag keeps their ranges apart.
+        version = "q" if found.key.endswith(".fast.m4s") else "f"
+        return body(
+            request,
+            found.data,
+            media_type=_TYPES[isinstance(rendition, VideoRendition)],
+            etag=f"{playable.target.plan.revision}-{artifact}-{version}{len(found.data):x}".replace("/", "-"),
+            cache=IMMUTABLE,
+        )
+
+
+def _rendition(playable: Playable, request: Request) -> VideoRendition | AudioRendition:
+    found = playable.target.plan.rendition(request.path_params["rendition"])
+    if found is None:
+        raise errors.NotFound("There is no such rendition.")
+    return found

@@ -1,0 +1,56 @@
+// Shaka Player behind the small interface that play.js speaks: attach, qualities, audios, destroy. Plays DASH.
+"use strict";
+
+window.fastpixEngine = {
+  name: "shaka",
+  extension: "mpd",
+
+  isSupported() {
+    shaka.polyfill.installAll();
+    return shaka.Player.isBrowserSupported();
+  },
+
+  // `on` has: ready(), fault(sentence), quality(index).
+  attach(video, url, on) {
+    const player = new shaka.Player();
+    player.configure({
+      // A segment that nobody has watched before is made while we wait: slower than a file, but it comes.
+      streaming: { retryParameters: { maxAttempts: 5, timeout: 60000, stallTimeout: 35000 } },
+      abr: { restrictToElementSize: true },
+    });
+    const variants = () => {
+      const tracks = player.getVariantTracks().filter((track) => track.videoId !== null);
+      const active = tracks.find((track) => track.active) || tracks[0];
+      return tracks.filter((track) => !active || track.audioId === active.audioId)
+        .sort((a, b) => a.videoBandwidth - b.videoBandwidth);
+    };
+    player.addEventListener("error", (event) => report(event.detail));
+    player.addEventListener("adaptation", () => announce());
+    player.addEventListener("variantchanged", () => announce());
+
+    function announce() {
+      on.quality(variants().findIndex((track) => track.active));
+    }
+    function report(error) {
+      if (error.severity !== shaka.util.Error.Severity.CRITICAL) return;
+      on.fault(error.category === shaka.util.Error.Category.NETWORK ? "network" : "media", `shaka ${error.code}`);
+    }
+    player.attach(video).then(() => player.load(url)).then(on.ready).catch(report);
+
+    return {
+      impl: player,
+      qualities: () => variants().map((track, index) => ({
+        index, height: Math.min(track.width, track.height), bitrate: track.bandwidth, id: track.originalVideoId,
+      })),
+      setQuality(index) {
+        player.configure({ abr: { enabled: index < 0 } });
+        if (index >= 0) player.selectVariantTrack(variants()[index], /* clearBuffer */ true, /* safeMargin */ 2);
+      },
+      audios: () => player.getAudioTracks().map((track, index) => ({ index, label: track.label || track.language, isActive: track.active })),
+      setAudio(index) {
+        player.selectAudioTrack(player.getAudioTracks()[index]);
+      },
+      destroy: () => player.destroy(),
+    };
+  },
+};

@@ -1,0 +1,201 @@
+// The page around a player: waits until the video is ready, says in plain words what is wrong, offers qualities.
+//
+// window.fastpixPlayer is an EventTarget for whoever embeds or tests the page. Events: "waiting" (not ready yet),
+// "ready", "firstframe", "quality", "playing", "ended", "error"; each is also kept in `log` with its time in ms.
+"use strict";
+
+const POLL_MS = 1500;
+const MAX_LOG = 500;
+
+class FastpixPlayer extends EventTarget {
+  constructor(engine, video) {
+    super();
+    this.engine = engine.name;
+    this.video = video;
+    this.state = "loading";
+    this.firstFrameMs = null;
+    this.quality = -1;
+    this.log = [];
+    this.session = null;
+  }
+
+  say(type, detail = {}) {
+    if (this.log.length < MAX_LOG) this.log.push({ type, atMs: Math.round(performance.now()), ...detail });
+    this.dispatchEvent(new CustomEvent(type, { detail }));
+  }
+
+  get impl() {
+    return this.session && this.session.impl;
+  }
+
+  qualities() {
+    return this.session ? this.session.qualities() : [];
+  }
+
+  setQuality(index) {
+    this.session.setQuality(index);
+  }
+}
+
+const stage = document.querySelector(".stage");
+const notice = document.querySelector(".notice");
+const video = document.querySelector("#video");
+const again = document.querySelector("#again");
+const engine = window.fastpixEngine;
+const player = new FastpixPlayer(engine, video);
+window.fastpixPlayer = player;
+
+const playbackId = location.pathname.split("/").filter(Boolean).at(-1);
+const parameters = new URLSearchParams(location.search);
+const manifestUrl = makeManifestUrl();
+
+function makeManifestUrl() {
+  const url = new URL(`${document.body.dataset.stream}/${playbackId}.${engine.extension}`, location.origin);
+  for (const name of ["token", "minResolution", "maxResolution", "resolution", "renditionOrder"]) {
+    if (parameters.has(name)) url.searchParams.set(name, parameters.get(name));
+  }
+  return url.href;
+}
+
+function show(state, title = "", text = "", canRetry = false) {
+  player.state = stage.dataset.state = state;
+  notice.hidden = !title;
+  document.querySelector("#notice-title").textContent = title;
+  document.querySelector("#notice-text").textContent = text;
+  again.hidden = !canRetry;
+}
+
+function fail(title, text, detail = {}) {
+  show("error", title, text, true);
+  player.say("error", { title, ...detail });
+}
+
+// Status of the manifest -> what a person should know. 400 "ready" is not here: it is waited for.
+const REASONS = {
+  401: ["This video is not available", "The link may be wrong, or it needs a permission that this page does not have."],
+  403: ["This video cannot be played here", "Its owner allows it on certain websites or devices only."],
+  404: ["This video was removed", "Its owner has taken it down."],
+  422: ["This link is not right", "Part of the address is not valid. Please check it."],
+};
+
+async function start(hasWaited = false) {
+  let answer;
+  try {
+    answer = await fetch(manifestUrl, { cache: hasWaited ? "no-store" : "default" });
+  } catch {
+    fail("No connection", "The video server cannot be reached. Check your connection and try again.");
+    return;
+  }
+  if (answer.ok) {
+    play(hasWaited);
+    return;
+  }
+  const message = await answer.json().then((body) => body.error.message, () => "");
+  if (answer.status === 400 && message.includes("ready")) {
+    if (!hasWaited) player.say("waiting");
+    show("waiting", "Almost there", "This video is still being prepared. It starts by itself as soon as it is ready.");
+    setTimeout(start, POLL_MS, true);
+  } else if (REASONS[answer.status]) {
+    fail(...REASONS[answer.status], { status: answer.status });
+  } else {
+    fail("Something went wrong", "The video server has a problem at the moment. Please try again shortly.", { status: answer.status });
+  }
+}
+
+function play(hasWaited) {
+  if (!engine.isSupported()) {
+    fail("This browser cannot play the video", "It lacks Media Source Extensions. A current browser will do.");
+    return;
+  }
+  show("loading");
+  player.session = engine.attach(video, manifestUrl, {
+    ready() {
+      player.say("ready");
+      fillMenus();
+    },
+    quality(index) {
+      player.quality = index;
+      player.say("quality", { index, id: player.qualities()[index]?.id });
+    },
+    fault(kind, details) {
+      if (kind === "network") fail("The connection was lost", "The rest of the video could not be loaded.", { details });
+      else fail("This video cannot be played", "The browser refused part of it.", { details });
+    },
+  });
+  // A viewer who waited on this page came to watch. Browsers may still say no to sound without a click.
+  if (hasWaited || parameters.has("autoplay")) video.play().catch(() => {});
+}
+
+function label(quality) {
+  const name = /^\d+p$/.test(quality.id) ? quality.id : `${quality.height}p`;
+  return quality.id === "source" ? `${name} (original)` : name;
+}
+
+function fillMenus() {
+  const qualities = player.qualities().sort((a, b) => b.bitrate - a.bitrate);
+  fillMenu("quality", [{ value: -1, text: "Auto" }, ...qualities.map((q) => ({ value: q.index, text: label(q) }))],
+    qualities.length > 1, (index) => player.setQuality(index));
+  const audios = player.session.audios();
+  fillMenu("audio", audios.map((a) => ({ value: a.index, text: a.label, selected: a.isActive })),
+    audios.length > 1, (index) => player.session.setAudio(index));
+}
+
+function fillMenu(id, options, isUseful, choose) {
+  const select = document.querySelector(`#${id}`);
+  select.replaceChildren(...options.map((o) => new Option(o.text, o.value, false, Boolean(o.selected))));
+  select.onchange = () => choose(Number(select.value));
+  document.querySelector(`#${id}-menu`).hidden = !isUseful;
+}
+
+function onFirstFrame() {
+  if (player.firstFrameMs !== null) return;
+  player.firstFrameMs = performance.now();
+  player.say("firstframe", { ms: Math.round(player.firstFrameMs) });
+}
+
+video.addEventListener("loadedmetadata", () => {
+  stage.dataset.kind = video.videoWidth ? "video" : "audio";
+});
+video.addEventListener("loadeddata", () => {
+  if (!video.videoWidth || !video.requestVideoFrameCallback) onFirstFrame();
+});
+if (video.requestVideoFrameCallback) video.requestVideoFrameCallback(onFirstFrame);
+video.addEventListener("playing", () => {
+  show("playing");
+  player.say("playing");
+});
+video.addEventListener("pause", () => {
+  if (player.state === "playing") show("paused");
+});
+video.addEventListener("ended", () => {
+  show("ended");
+  player.say("ended");
+});
+
+let sleep;
+function wake() {
+  stage.classList.add("awake");
+  clearTimeout(sleep);
+  sleep = setTimeout(() => stage.classList.remove("awake"), 3000);
+}
+for (const type of ["pointermove", "pointerdown", "keydown"]) document.addEventListener(type, wake, { passive: true });
+
+document.addEventListener("keydown", (event) => {
+  // Focused controls have keys of their own, and a modifier means the browser or the system.
+  if (event.target.closest("select, button, video, input") || event.ctrlKey || event.metaKey || event.altKey) return;
+  const keys = {
+    " ": () => (video.paused ? video.play() : video.pause()),
+    k: () => (video.paused ? video.play() : video.pause()),
+    m: () => { video.muted = !video.muted; },
+    f: () => (document.fullscreenElement ? document.exitFullscreen() : stage.requestFullscreen()),
+    ArrowLeft: () => { video.currentTime -= 5; },
+    ArrowRight: () => { video.currentTime += 5; },
+  };
+  if (keys[event.key]) {
+    event.preventDefault();
+    keys[event.key]();
+  }
+});
+again.addEventListener("click", () => location.reload());
+wake();
+start();

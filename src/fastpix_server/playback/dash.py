@@ -1,0 +1,111 @@
+"""One static DASH manifest (ISO/IEC 23009-1) over the same CMAF segments that HLS lists: pure text.
+
+Invariants: segment numbers are the indices of the plan, from 0; times are on the plan's own grids (video ticks, audio
+samples), so they equal the `tfdt` of encoded segments exactly; every URL is relative.
+"""
+
+import itertools
+from collections.abc import Sequence
+from fractions import Fraction
+from xml.sax.saxutils import quoteattr
+
+from fastpix_server.engine.plan import AAC_FRAME_SAMPLES, AudioRendition, VideoRendition
+from fastpix_server.playback.hls import named
+from fastpix_server.playback.model import Target
+from fastpix_server.playback.rates import durations_s, rates
+
+_CHANNELS = "urn:mpeg:dash:23003:3:audio_channel_configuration:2011"
+
+
+def manifest(target: Target, videos: Sequence[VideoRendition], *, root: str) -> str:
+    """`videos` in the order to list; `root` is the folder of the renditions' URIs, relative to the manifest."""
+    plan = target.plan
+    shown: list[VideoRendition | AudioRendition] = [*videos, *plan.audios]
+    ends_s = [sum(durations_s(plan, r), Fraction(0)) for r in shown]
+    longest_s = max(length for r in shown for length in durations_s(plan, r))
+    sets = [_video_set(target, videos, root)] if videos else []
+    sets += [
+        _audio_set(target, audio, name, root, number) for number, (audio, name) in enumerate(named(plan.audios), 2)
+    ]
+    return (
+        '<?xml version="1.0" encoding="UTF-8"?>\n'
+        '<MPD xmlns="urn:mpeg:dash:schema:mpd:2011" type="static"'
+        ' profiles="urn:mpeg:dash:profile:isoff-live:2011,urn:mpeg:dash:profile:cmaf:2019"'
+        f' mediaPresentationDuration="{_period(max(ends_s))}" maxSegmentDuration="{_period(longest_s)}"'
+        # A player that has this much of a representation at its `bandwidth` never runs dry (5.3.5.4).
+        f' minBufferTime="{_period(longest_s)}">\n'
+        '  <Period id="0" start="PT0S">\n' + "".join(sets) + "  </Period>\n</MPD>\n"
+    )
+
+
+def _video_set(target: Target, videos: Sequence[VideoRendition], root: str) -> str:
+    timeline = target.plan.timeline
+    ticks = [(b - a) * timeline.frame_ticks for a, b in itertools.pairwise(timeline.cuts)]
+    fps = timeline.fps
+    rate = f"{fps.numerator}/{fps.denominator}" if fps.denominator > 1 else f"{fps.numerator}"
+    body = "".join(
+        f'      <Representation id="{v.name}" codecs="{v.codec}" width="{v.width}" height="{v.height}" sar="1:1"'
+        f' frameRate="{rate}" bandwidth="{rates(target.plan, v, target.measured).peak_bps}">\n'
+        + _template(root, v.name, timeline.timescale, ticks)
+        + "      </Representation>\n"
+        for v in videos
+    )
+    return (
+        '    <AdaptationSet id="1" contentType="video" mimeType="video/mp4" segmentAlignment="true" startWithSAP="1"'
+        f' maxWidth="{max(v.width for v in videos)}" maxHeight="{max(v.height for v in videos)}">\n'
+        f"{_role('main')}{body}    </AdaptationSet>\n"
+    )
+
+
+def _audio_set(target: Target, audio: AudioRendition, name: str, root: str, number: int) -> str:
+    cuts = target.plan.timeline.audio_cuts
+    samples = [(b - a) * AAC_FRAME_SAMPLES for a, b in itertools.pairwise(cuts)]
+    is_main = audio is target.plan.audios[0]
+    peak_bps = rates(target.plan, audio, target.measured).peak_bps
+    return (
+        f'    <AdaptationSet id="{number}" contentType="audio" mimeType="audio/mp4" lang={quoteattr(audio.language)}'
+        ' segmentAlignment="true" startWithSAP="1">\n'
+        f"{_role('main' if is_main else 'alternate')}      <Label>{_text(name)}</Label>\n"
+        f'      <Representation id="{audio.name}" codecs="{audio.codec}"'
+        f' audioSamplingRate="{audio.sample_rate_hz}" bandwidth="{peak_bps}">\n'
+        f'        <AudioChannelConfiguration schemeIdUri="{_CHANNELS}" value="{audio.channels}"/>\n'
+        f"{_template(root, audio.name, target.plan.timeline.audio_rate_hz, samples)}"
+        "      </Representation>\n    </AdaptationSet>\n"
+    )
+
+
+def _template(root: str, name: str, timescale: int, durations: Sequence[int]) -> str:
+    return (
+        f'        <SegmentTemplate timescale="{timescale}" startNumber="0"'
+        f' initialization="{root}/{name}/init.mp4" media="{root}/{name}/$Number$.m4s">\n'
+        f"          <SegmentTimeline>{_timeline(durations)}</SegmentTimeline>\n"
+        "        </SegmentTemplate>\n"
+    )
+
+
+def _timeline(durations: Sequence[int]) -> str:
+    """Runs of equal durations as one `S`; the first one carries the time 0."""
+    runs: list[tuple[int, int]] = []
+    for duration in durations:
+        if runs and runs[-1][0] == duration:
+            runs[-1] = (duration, runs[-1][1] + 1)
+        else:
+            runs.append((duration, 1))
+    return "".join(
+        f'<S{" t=" + chr(34) + "0" + chr(34) if k == 0 else ""} d="{duration}"'
+        + (f' r="{count - 1}"' if count > 1 else "")
+        + "/>"
+        for k, (duration, count) in enumerate(runs)
+    )
+
+
+def _role(value: str) -> str:
+    return f'      <Role schemeIdUri="urn:mpeg:dash:role:2011" value="{value}"/>\n'
+
+
+def _text(text: str) -> str:
+    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+
+
+def _period(seconds: Fraction) -> str:
+    return f"PT{float(seconds):.6f}S"

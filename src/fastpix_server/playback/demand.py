@@ -1,0 +1,184 @@
+"""The edge's side of making on demand: what is stored is read, what is not is asked for once and waited for.
+
+Invariants: a thousand requests for one missing thing are one wish and one wait; a wait ends by the maker's word, by
+the thing appearing in storage, or after a bounded time; a known failure is answered without asking again.
+"""
+
+import asyncio
+import dataclasses
+import os
+import time
+from collections.abc import Sequence
+
+from prometheus_client import Counter, Histogram
+
+from fastpix_server.base import errors
+from fastpix_server.base.errors import MediaFault, ServiceFault, SourceFault
+from fastpix_server.db.notify import Listener, notify
+from fastpix_server.db.pool import Database
+from fastpix_server.playback import ledger
+from fastpix_server.playback.artifacts import Artifact, SegmentOf
+from fastpix_server.playback.ledger import Fault
+from fastpix_server.playback.model import Target
+from fastpix_server.storage.port import ObjectMissing, ObjectStore
+
+# The net under lost notifications.
+LOOK_EVERY_S = 0.5
+# A wish is repeated this often, in case its first notification found no worker.
+ASK_EVERY_S = 5.0
+# Different missing things waited for at once; each holds a task and a row. Beyond it viewers are told to come back.
+MAX_WAITS = 5000
+# Larger bodies are read in a thread: up to here the copy from the page cache is shorter than the hop.
+READ_INLINE_BYTES = 4 * 1024 * 1024
+
+_served = Counter("fastpix_artifacts_served_total", "Things served to viewers", ["how"])
+_waited = Histogram(
+    "fastpix_artifact_wait_seconds",
+    "How long viewers waited for things that had to be made",
+    buckets=(0.05, 0.1, 0.25, 0.5, 1, 2, 4, 8, 16, 30),
+)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Found:
+    """`key` tells versions apart: a segment may be the quick one or the final one."""
+
+    key: str
+    data: bytes
+
+
+class Demand:
+    """Make it before `listener.start()`."""
+
+    def __init__(self, db: Database, listener: Listener, objects: ObjectStore, *, wait_s: float) -> None:
+        self._db = db
+        self._objects = objects
+        self._wait_s = wait_s
+        self._waits: dict[str, asyncio.Task[None]] = {}
+        self._words: dict[str, asyncio.Event] = {}
+        self._hints: dict[str, str] = {}
+        self._hinting: asyncio.Task[None] | None = None
+        listener.on(ledger.MADE, self._on_made)
+
+    async def get(self, target: Target, artifact: Artifact) -> Found:
+        """The bytes, made now if need be. Raises SourceFault (it can never be made) or Unavailable (come back)."""
+        keys = artifact.keys(target)
+        found = await self._read(keys)
+        if found is None:
+            started_s = time.monotonic()
+            await self._wait(target, artifact)
+            _waited.observe(time.monotonic() - started_s)
+            found = await self._read(keys)
+            if found is None:
+                raise errors.Unavailable("This part of the video went away while it was read; try again.")
+            _served.labels("made").inc()
+        else:
+            _served.labels("stored").inc()
+        if isinstance(artifact, SegmentOf) and found.key != keys[0]:
+            self._hint(target.id, artifact)
+        return found
+
+    async def _read(self, keys: Sequence[str]) -> Found | None:
+        # Twice: the final version may replace the quick one between two looks.
+        for key in (*keys, keys[0]):
+            path = self._objects.local_path(key)
+            try:
+                if path is None:
+                    return Found(key, await self._objects.get(key))
+                fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+            except (ObjectMissing, FileNotFoundError, NotADirectoryError):
+                continue
+            try:
+                size = os.fstat(fd).st_size
+                if size <= READ_INLINE_BYTES:
+                    return Found(key, os.pread(fd, size, 0))
+                return Found(key, await asyncio.to_thread(os.pread, fd, size, 0))
+            finally:
+                os.close(fd)
+        return None
+
+    async def _wait(self, target: Target, artifact: Artifact) -> None:
+        name = f"{target.id} {artifact}"
+        wait = self._waits.get(name)
+        if wait is None:
+            if len(self._waits) >= MAX_WAITS:
+                raise errors.Unavailable("Too many new videos are asked for at once; try again in a moment.")
+            wait = asyncio.create_task(self._make(target, artifact, name))
+            self._waits[name] = wait
+            wait.add_done_callback(lambda done: self._forget(name, done))
+        await asyncio.shield(wait)
+
+    def _forget(self, name: str, done: asyncio.Task[None]) -> None:
+        del self._waits[name]
+        if not done.cancelled():
+            done.exception()  # every viewer may have left: nobody else would look at it
+
+    async def _make(self, target: Target, artifact: Artifact, name: str) -> None:
+        """Asks and waits until it is stored."""
+        word = self._words.setdefault(name, asyncio.Event())
+        loop = asyncio.get_running_loop()
+        ends_s, asks_s = loop.time() + self._wait_s, 0.0
+        try:
+            while loop.time() < ends_s:
+                if loop.time() >= asks_s:
+                    await self._ask(target, artifact)
+                    asks_s = loop.time() + ASK_EVERY_S
+                try:
+                    async with asyncio.timeout(LOOK_EVERY_S):
+                        await word.wait()
+                except TimeoutError:
+                    pass
+                if await self._is_stored(artifact.keys(target)):
+                    return
+                if word.is_set():
+                    word.clear()
+                    await self._check_fault(target, artifact)
+            raise errors.Unavailable("This part of the video takes too long to make; try again in a moment.")
+        finally:
+            del self._words[name]
+
+    async def _ask(self, target: Target, artifact: Artifact) -> None:
+        async with ledger.hasty(self._db) as tx:
+            fault = await ledger.want(tx, target.id, str(artifact))
+        if fault is not None:
+            raise _error(fault)
+
+    async def _check_fault(self, target: Target, artifact: Artifact) -> None:
+        async with self._db.unit() as tx:
+            fault = await ledger.fault_of(tx, target.id, str(artifact))
+        if fault is not None:
+            raise _error(fault)
+
+    async def _is_stored(self, keys: Sequence[str]) -> bool:
+        for key in keys:
+            if await self._objects.size(key) is not None:
+                return True
+        return False
+
+    def _on_made(self, payload: str) -> None:
+        word = self._words.get(payload)
+        if word is not None:
+            word.set()
+
+    def _hint(self, target_id: str, artifact: SegmentOf) -> None:
+        """Tells the runner that made it how far its viewers are; only the newest word per rung is sent."""
+        self._hints[f"{target_id} {artifact.rendition}"] = f"{target_id} +{artifact}"
+        if self._hinting is None:
+            self._hinting = asyncio.create_task(self._send_hints())
+
+    async def _send_hints(self) -> None:
+        try:
+            while self._hints:
+                hints, self._hints = self._hints, {}
+                async with ledger.hasty(self._db) as tx:
+                    for hint in hints.values():
+                        await notify(tx, ledger.WANTED, hint)
+        except errors.Unavailable:
+            self._hints.clear()  # only hints: the next request asks in earnest
+        finally:
+            self._hinting = None
+
+
+def _error(fault: Fault) -> MediaFault:
+    kind = SourceFault if fault.is_final else ServiceFault
+    return kind(fault.code, fault.text)
