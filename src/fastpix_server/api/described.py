@@ -14,7 +14,7 @@ class Described(BaseModel):
     model_config = ConfigDict(alias_generator=to_camel, extra="forbid")
 
 
-def _maybe(**extra: Any) -> Any:
+def maybe(**extra: Any) -> Any:
     """A key that is absent when it has no value: optional in the schema, but never null."""
     return Field(default=None, json_schema_extra=_without_default, **extra)
 
@@ -40,8 +40,8 @@ class FieldFault(Described):
 class Fault(Described):
     code: int = Field(description="The HTTP status.")
     message: str
-    description: str = _maybe()
-    fields: list[FieldFault] = _maybe(description="Every bad field; only with code 422.")
+    description: str = maybe()
+    fields: list[FieldFault] = maybe(description="Every bad field; only with code 422.")
 
 
 class Refusal(Described):
@@ -76,7 +76,7 @@ class PlaybackId(Described):
     id: str = UuidText
     access_policy: Policy
     access_restrictions: AccessRestrictions
-    resolution: Resolution = _maybe(description="The highest rendition that this id shows.")
+    resolution: Resolution = maybe(description="The highest rendition that this id shows.")
 
 
 class VideoTrack(Described):
@@ -104,15 +104,15 @@ class FailureReason(Described):
 
 
 class Media(Described):
-    thumbnail: str = _maybe()
+    thumbnail: str = maybe()
     id: str = UuidText
     workspace_id: str = UuidText
     metadata: dict[str, str]
     media_quality: Quality
-    creator_id: str = _maybe()
-    title: str = _maybe()
+    creator_id: str = maybe()
+    title: str = maybe()
     max_resolution: Resolution
-    source_resolution: Literal["2160", "1440", "1080", "720", "480", "360"] = _maybe()
+    source_resolution: Literal["2160", "1440", "1080", "720", "480", "360"] = maybe()
     status: MediaStatus
     source_access: bool
     playback_ids: list[PlaybackId]
@@ -120,12 +120,12 @@ class Media(Described):
     generated_subtitles: list[dict[str, str]]
     is_audio_only: bool
     subtitle_available: bool
-    duration: float = _maybe(description="Seconds. HH:MM:SS for clients of older generations.")
-    aspect_ratio: str = _maybe()
+    duration: float = maybe(description="Seconds. HH:MM:SS for clients of older generations.")
+    aspect_ratio: str = maybe()
     created_at: str = TimeText
     updated_at: str = TimeText
     optimize_audio: bool
-    failure_reason: FailureReason = _maybe(description="Only when status is Failed. Ours, not in the FastPix API.")
+    failure_reason: FailureReason = maybe(description="Only when status is Failed. Ours, not in the FastPix API.")
 
 
 class InputEcho(Described):
@@ -146,8 +146,8 @@ class CreatedMedia(Described):
     max_resolution: Resolution
     inputs: list[InputEcho]
     optimize_audio: bool
-    title: str = _maybe()
-    creator_id: str = _maybe()
+    title: str = maybe()
+    creator_id: str = maybe()
 
 
 class InputConfiguration(Described):
@@ -155,7 +155,7 @@ class InputConfiguration(Described):
 
 
 class InputFile(Described):
-    container_format: str = _maybe(description="mp4, mov, mkv ...; known once the file was read.")
+    container_format: str = maybe(description="mp4, mov, mkv ...; known once the file was read.")
     tracks: list[VideoTrack | AudioTrack]
 
 

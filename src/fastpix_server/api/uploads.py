@@ -17,7 +17,7 @@ from fastpix_server.api.described import (
     Quality,
     Resolution,
     UuidText,
-    _maybe,
+    maybe,
 )
 from fastpix_server.api.resource import answers, path_id, router
 from fastpix_server.api.unit import context_of, tx_of
@@ -63,8 +63,8 @@ class CancelledUpload(Described):
     max_resolution: Resolution
     access_policy: Policy
     metadata: dict[str, str]
-    title: str = _maybe()
-    creator_id: str = _maybe()
+    title: str = maybe()
+    creator_id: str = maybe()
 
 
 class UploadAnswer(Described):

@@ -1,7 +1,8 @@
 """The API as it is mounted, over a fresh PostgreSQL and a real object folder; requests go through its whole stack."""
 
+import asyncio
 import dataclasses
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import httpx
@@ -64,3 +65,26 @@ async def api(context: ApiContext) -> AsyncIterator[Api]:
         workspace = await access.ensure_first(tx, pepper=PEPPER, username=USERNAME, password=PASSWORD)
     async with client_of(context, USERNAME, PASSWORD) as http:
         yield Api(http, context.db, context, workspace.id)
+
+
+@pytest.fixture
+def fuzzed(database_url: str, tmp_path: Path) -> Iterator[tuple[asyncio.AbstractEventLoop, httpx.AsyncClient, str]]:
+    """One API for many generated requests of one test: a loop to run them on, a client, and a media."""
+    loop = asyncio.new_event_loop()
+    db = loop.run_until_complete(Database.open(database_url, size=4))
+    storage = open_store(f"file://{tmp_path}/objects", {}, tmp_path / "work")
+    context = ApiContext(
+        db=db, storage=storage, pepper=PEPPER, public_url="http://test", rate_per_s=10_000, rate_burst=10_000
+    )
+
+    async def first_media() -> tuple[httpx.AsyncClient, str]:
+        async with db.unit() as tx:
+            await access.ensure_first(tx, pepper=PEPPER, username=USERNAME, password=PASSWORD)
+        http = client_of(context, USERNAME, PASSWORD)
+        return http, (await http.post("/on-demand", json=VIDEO)).json()["data"]["id"]
+
+    http, media_id = loop.run_until_complete(first_media())
+    yield loop, http, media_id
+    loop.run_until_complete(http.aclose())
+    loop.run_until_complete(db.close())
+    loop.close()

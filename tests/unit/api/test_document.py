@@ -1,0 +1,119 @@
+"""The OpenAPI document describes what is really answered: real answers of every operation are held against it."""
+
+import uuid
+from typing import Any
+
+import httpx
+import jsonschema
+import pytest
+from sqlalchemy import text
+
+from fastpix_server.media import service
+from tests.unit.api.conftest import VIDEO
+
+
+@pytest.fixture
+async def document(api) -> dict[str, Any]:
+    answer = await api.http.get("/openapi.json", auth=None)
+    assert answer.status_code == 200
+    return answer.json()
+
+
+class Checker:
+    """Validates an answer against its operation and remembers which (operation, status) were seen."""
+
+    def __init__(self, document: dict[str, Any]) -> None:
+        self.operations = {
+            operation["operationId"]: operation for path in document["paths"].values() for operation in path.values()
+        }
+        self.schemas = {"components": document["components"]}
+        self.seen: set[tuple[str, int]] = set()
+
+    def check(self, operation_id: str, status: int, answer: httpx.Response) -> Any:
+        assert answer.status_code == status, answer.text
+        described = self.operations[operation_id]["responses"][str(status)]
+        schema = described["content"]["application/json"]["schema"]
+        jsonschema.Draft202012Validator({**schema, **self.schemas}).validate(answer.json())
+        self.seen.add((operation_id, status))
+        return answer.json().get("data")
+
+
+async def make_ready(api, media_id):
+    """What a worker would have found out."""
+    async with api.db.unit() as tx:
+        await tx.execute(
+            text(
+                "update media set status = 'Ready', container = 'mp4', duration_s = 5.28, width = 1280, height = 720"
+                " where id = :id"
+            ),
+            {"id": media_id},
+        )
+        for position, kind in enumerate(("video", "audio")):
+            await tx.execute(
+                text(
+                    "insert into media_tracks (id, media_id, position, type, status, width, height, frame_rate,"
+                    " language_code, language_name) values (:id, :media, :position, :type, 'available', 1280, 720,"
+                    " '25.000', 'und', 'default')"
+                ),
+                {"id": str(uuid.uuid4()), "media": media_id, "position": position, "type": kind},
+            )
+
+
+async def test_every_operation_answers_as_the_document_says(api, document):
+    http = api.http
+    on = Checker(document)
+    made = on.check("create-media", 201, await http.post("/on-demand", json={**VIDEO, "title": "t", "creatorId": "c"}))
+    failed = on.check("create-media", 201, await http.post("/on-demand", json=VIDEO))
+    async with api.db.unit() as tx:
+        await service.fail(tx, failed["id"], "url_unreachable", "The URL could not be reached.")
+    await make_ready(api, made["id"])
+    path = f"/on-demand/{made['id']}"
+    media = on.check("get-media", 200, await http.get(path))
+    assert [t["status"] for t in media["tracks"]] == ["available", "available"]
+    reason = on.check("get-media", 200, await http.get(f"/on-demand/{failed['id']}"))["failureReason"]
+    assert reason == {"code": "url_unreachable", "description": "The URL could not be reached."}
+    listed = on.check("list-media", 200, await http.get("/on-demand"))
+    assert [t["status"] for t in listed[1]["tracks"]] == ["Ready", "Ready"]
+    on.check("updated-media", 200, await http.patch(path, json={"title": "u"}))
+    on.check("retrieveMediaInputInfo", 200, await http.get(f"{path}/input-info"))
+    second = on.check(
+        "create-media-playback-id", 201, await http.post(f"{path}/playback-ids", json={"resolution": "480p"})
+    )
+    on.check("list-playback-ids", 200, await http.get(f"{path}/playback-ids"))
+    on.check("get-playback-id", 200, await http.get(f"{path}/playback-ids/{second['id']}"))
+    revoke = {"playbackId": second["id"]}
+    on.check("delete-media-playback-id", 200, await http.delete(f"{path}/playback-ids", params=revoke))
+    on.check("get-workspace", 200, await http.get("/iam/workspace"))
+    upload = on.check(
+        "direct-upload-video-media",
+        201,
+        await http.post("/on-demand/upload", json={"corsOrigin": "*", "pushMediaSettings": {"accessPolicy": "public"}}),
+    )
+    on.check("list-uploads", 200, await http.get("/on-demand/uploads"))
+    on.check("cancel-upload", 200, await http.put(f"/on-demand/upload/{upload['uploadId']}/cancel"))
+    on.check("cancel-upload", 400, await http.put(f"/on-demand/upload/{upload['uploadId']}/cancel"))
+    on.check("delete-media", 200, await http.delete(path))
+    on.check("create-media", 422, await http.post("/on-demand", json={}))
+    on.check("list-media", 422, await http.get("/on-demand?limit=0"))
+    on.check("get-media", 404, await http.get(path))
+    on.check("get-playback-id", 404, await http.get(f"{path}/playback-ids/{second['id']}"))
+    on.check("list-media", 401, await http.get("/on-demand", auth=("nobody", "nothing")))
+    assert {operation for operation, status in on.seen if status < 300} == set(on.operations)
+
+
+async def test_every_operation_names_its_refusals_and_its_permission(document):
+    for path in document["paths"].values():
+        for operation in path.values():
+            assert {"401", "429", "503"} <= set(operation["responses"])
+            assert operation["description"] if "description" in operation else operation["summary"]
+
+
+async def test_the_reference_page_shows_every_operation_and_loads_nothing(api, document):
+    answer = await api.http.get("/docs", auth=None)
+    assert answer.status_code == 200
+    assert answer.headers["content-type"] == "text/html; charset=utf-8"
+    for path in document["paths"].values():
+        for operation in path.values():
+            assert f"id='{operation['operationId']}'" in answer.text
+    assert "<script" not in answer.text
+    assert "src=" not in answer.text
