@@ -5,11 +5,13 @@ says so. Invariants: only the streams in the facts are taken; the size and the t
 of the source; on any failure nothing is left at `out`.
 """
 
+import asyncio
 from pathlib import Path
 
 from fastpix_server.base import log
 from fastpix_server.base.errors import ServiceFault, SourceFault
 from fastpix_server.engine.command import input_file, input_guard, preamble
+from fastpix_server.engine.regrid import put_sound_on_grid
 from fastpix_server.engine.run import Finished, run
 from fastpix_server.engine.sandbox import MIB, Limits
 from fastpix_server.engine.source import AudioFacts, Source, VideoFacts
@@ -22,8 +24,7 @@ AUDIO_CODECS = frozenset(
     ["aac", "mp3", "mp2", "ac3", "eac3", "opus", "flac", "alac", "vorbis", "dts", "pcm_s16le", "pcm_s24le"]
 )
 
-# Containers that stamp packets in whole milliseconds: sound is put back on its own grid, otherwise segments that
-# are made apart would disagree by up to half a millisecond, which one hears at the joins.
+# Containers that stamp packets in whole milliseconds (regrid.py says what that does to sound).
 COARSE_CONTAINERS = frozenset(("mkv", "webm", "flv", "asf", "wmv"))
 # Samples that packets of a codec are a multiple of (Opus: 2.5 ms, its smallest frame).
 PACKET_SAMPLES = {"aac": 1024, "mp3": 1152, "mp2": 1152, "ac3": 1536, "opus": 120}
@@ -46,6 +47,8 @@ async def remux(source: Path, out: Path, facts: Source) -> None:
     if not _is_whole(finished, out):
         out.unlink(missing_ok=True)
         raise _failure(finished)
+    packets = [_packet_samples(audio, facts, encoded) for audio in facts.audios]
+    await asyncio.to_thread(put_sound_on_grid, out, packets)
 
 
 def remux_command(source: Path, out: Path, facts: Source, encoded: frozenset[int]) -> list[str]:
@@ -61,7 +64,7 @@ def remux_command(source: Path, out: Path, facts: Source, encoded: frozenset[int
     if facts.video:
         argv += ["-map", f"0:{facts.video.stream_index}", *_video_codec(facts.video, facts.container, encoded)]
     for i, audio in enumerate(facts.audios):
-        argv += ["-map", f"0:{audio.stream_index}", *_audio_codec(i, audio, facts.container, encoded)]
+        argv += ["-map", f"0:{audio.stream_index}", f"-c:a:{i}", "flac" if audio.stream_index in encoded else "copy"]
         argv += [f"-metadata:s:a:{i}", f"language={_safe(audio.language)}"]
     return [*argv, "-max_muxing_queue_size", "4096", "-f", "mp4", "-y", f"file:{out.resolve()}"]
 
@@ -102,21 +105,13 @@ def _video_codec(video: VideoFacts, container: str, encoded: frozenset[int]) -> 
     return ["-c:v", "copy", *(["-bsf:v", "mpeg4_unpack_bframes"] if packed else [])]
 
 
-def _audio_codec(i: int, audio: AudioFacts, container: str, encoded: frozenset[int]) -> list[str]:
-    if audio.stream_index in encoded:
-        return [f"-c:a:{i}", "flac"]
-    return [f"-c:a:{i}", "copy", *_on_its_grid(i, audio, container)]
-
-
-def _on_its_grid(i: int, audio: AudioFacts, container: str) -> list[str]:
-    samples = PACKET_SAMPLES.get(audio.codec)
+def _packet_samples(audio: AudioFacts, facts: Source, encoded: frozenset[int]) -> int:
+    """The grid that a copied sound is put back on, 0 when it needs none or has none."""
     is_plain = audio.codec != "aac" or audio.profile in ("LC", "")  # HE-AAC packets hold twice as much
-    if container not in COARSE_CONTAINERS or samples is None or not is_plain or audio.sample_rate_hz < 32000:
-        return []
-    rate_hz = audio.sample_rate_hz
-    first, step = f"round(STARTPTS*TB*{rate_hz})", f"{rate_hz}*TB/{samples}"
-    stamp = f"{first}+round((PTS-STARTPTS)*{step})*{samples}"
-    return [f"-bsf:a:{i}", f"setts=time_base=1/{rate_hz}:ts={stamp}:duration=round(DURATION*{step})*{samples}"]
+    is_coarse = facts.container in COARSE_CONTAINERS and audio.stream_index not in encoded
+    if not is_coarse or not is_plain or audio.sample_rate_hz < 32000:  # below, MP3 packets hold half as much
+        return 0
+    return PACKET_SAMPLES.get(audio.codec, 0)
 
 
 def _is_whole(finished: Finished, out: Path) -> bool:
