@@ -4,12 +4,12 @@ import base64
 
 import httpx
 import pytest
+from tests.unit.api.conftest import PASSWORD, PEPPER, USERNAME, VIDEO, client_of
 
 from fastpix_server.access import service as access
 from fastpix_server.api import auth
 from fastpix_server.api.app import create_api
 from fastpix_server.api.limits import BUCKETS_MAX, Buckets
-from tests.unit.api.conftest import PASSWORD, PEPPER, USERNAME, VIDEO, client_of
 
 
 def basic(text: str) -> str:

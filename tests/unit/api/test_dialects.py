@@ -5,9 +5,9 @@ import json
 
 import pytest
 from sqlalchemy import text
+from tests.unit.api.conftest import PASSWORD, USERNAME, client_of
 
 from fastpix_server.api import dialects
-from tests.unit.api.conftest import PASSWORD, USERNAME, client_of
 
 
 @pytest.mark.parametrize(

@@ -7,9 +7,9 @@ import httpx
 import jsonschema
 import pytest
 from sqlalchemy import text
+from tests.unit.api.conftest import VIDEO
 
 from fastpix_server.media import service
-from tests.unit.api.conftest import VIDEO
 
 
 @pytest.fixture

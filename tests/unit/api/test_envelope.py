@@ -8,12 +8,12 @@ import pytest
 import sqlalchemy
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from tests.unit.api.conftest import VIDEO
 
 from fastpix_server.api import unit
 from fastpix_server.base import errors
 from fastpix_server.base.errors import FieldError
 from fastpix_server.media import service
-from tests.unit.api.conftest import VIDEO
 
 
 def fields(answer: httpx.Response) -> dict[str, str]:

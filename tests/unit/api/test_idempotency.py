@@ -4,10 +4,10 @@ import asyncio
 import uuid
 
 from sqlalchemy import text
+from tests.unit.api.conftest import VIDEO
 
 from fastpix_server.api import idempotency
 from fastpix_server.media import service
-from tests.unit.api.conftest import VIDEO
 
 KEY = {"Idempotency-Key": "the same"}
 
