@@ -83,10 +83,6 @@ class Track:
 class Index:
     tracks: tuple[Track, ...]
 
-    def track(self, kind: str, position: int = 0) -> Track | None:
-        same = [t for t in self.tracks if t.kind == kind]
-        return same[position] if position < len(same) else None
-
 
 class _Untold(Exception):
     """The tables are sound but do not describe the presentation; the file needs a remux."""

@@ -74,6 +74,8 @@ async def _ffprobe(path: Path, container: Container, run: Runner) -> dict[str, A
     unreadable = SourceFault(
         "unreadable", f"The file looks like {container.name.upper()} but cannot be read: it is damaged or incomplete."
     )
+    if b"max pixel count" in done.stderr and not done.is_ok:
+        raise _too_many_pixels("larger than that")
     if not done.is_ok:
         raise unreadable
     try:
@@ -207,11 +209,12 @@ def _refuse_encrypted(streams: list[dict[str, Any]]) -> None:
 
 def _check_size(width: int, height: int) -> None:
     if width * height > MAX_PIXELS or max(width, height) > MAX_SIDE_PIXELS:
-        raise SourceFault(
-            "too_many_pixels",
-            f"The picture is {width}x{height}; at most {MAX_SIDE_PIXELS} pixels a side and "
-            f"{MAX_PIXELS // 1_000_000} million in all are accepted.",
-        )
+        raise _too_many_pixels(f"{width}x{height}")
+
+
+def _too_many_pixels(size: str) -> SourceFault:
+    most = f"At most {MAX_SIDE_PIXELS} pixels a side and {MAX_PIXELS // 1_000_000} million in all are accepted"
+    return SourceFault("too_many_pixels", f"{most}; the picture is {size}.")
 
 
 def _check_rate(pace: cadence.Cadence) -> None:

@@ -1,0 +1,61 @@
+"""A plan as JSON and back, without loss: what the database stores and what the revision is the hash of."""
+
+import dataclasses
+import hashlib
+import json
+from fractions import Fraction
+from typing import Any
+
+from fastpix_server.engine.source import VideoFacts
+from fastpix_server.engine.timeline import AudioRendition, Plan, Timeline, VideoRendition
+
+REVISION_CHARACTERS = 12  # 48 bits: a media has a handful of plans in its life
+
+
+def plan_to_json(plan: Plan) -> dict[str, Any]:
+    """Plain JSON types only; fractions are "30000/1001"."""
+    found: dict[str, Any] = _plain(dataclasses.asdict(plan))
+    return found
+
+
+def plan_from_json(data: dict[str, Any]) -> Plan:
+    """The inverse of plan_to_json. Raises KeyError or TypeError for what it did not write."""
+    timeline = dict(data["timeline"])
+    video = dict(data["video"]) if data["video"] is not None else None
+    if video is not None:
+        video["fps"] = Fraction(video["fps"])
+    return Plan(
+        revision=data["revision"],
+        container=data["container"],
+        start_s=data["start_s"],
+        duration_s=data["duration_s"],
+        timeline=Timeline(
+            **timeline
+            | {
+                "fps": Fraction(timeline["fps"]),
+                "cuts": tuple(timeline["cuts"]),
+                "audio_cuts": tuple(timeline["audio_cuts"]),
+            }
+        ),
+        video=VideoFacts(**video) if video is not None else None,
+        seeks_s=tuple(data["seeks_s"]),
+        videos=tuple(VideoRendition(**v) for v in data["videos"]),
+        audios=tuple(AudioRendition(**a) for a in data["audios"]),
+    )
+
+
+def revision_of(plan: Plan) -> str:
+    """A short hash of everything in the plan but its revision."""
+    rest = plan_to_json(dataclasses.replace(plan, revision=""))
+    text = json.dumps(rest, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()[:REVISION_CHARACTERS]
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Fraction):
+        return f"{value.numerator}/{value.denominator}"
+    if isinstance(value, dict):
+        return {key: _plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(item) for item in value]
+    return value
