@@ -23,7 +23,7 @@ from fastpix_server.media import links, wire
         (2560, 1440, "1440"),
         (7680, 4320, "2160"),
         (1080, 1080, "1080"),
-    ],  # fmt: skip
+    ],
 )
 def test_the_source_resolution_is_the_nearest_tier_without_a_p(width, height, tier):
     assert wire.source_resolution(width, height) == tier
@@ -41,7 +41,7 @@ def test_the_source_resolution_is_the_nearest_tier_without_a_p(width, height, ti
         (1280, 536, "160:67"),
         (1080, 1350, "4:5"),
         (1000, 70, "100:7"),
-    ],  # fmt: skip
+    ],
 )
 def test_the_aspect_ratio_has_its_usual_name_where_it_has_one(width, height, ratio):
     assert wire.aspect_ratio(width, height) == ratio
