@@ -1,0 +1,313 @@
+"""Job media.fetch: the bytes of a URL become the source of a media.
+
+Invariants: only guarded sockets dial (base/guard.py) and only this code, never ffmpeg, sees the URL; redirects are
+followed by hand and checked like the first URL; every wait, size, number of tries and the whole download are bounded;
+the job may die at any point and goes on from the durable bytes; logs name the host, never the URL.
+"""
+
+import asyncio
+import dataclasses
+import random
+import time
+from collections.abc import AsyncIterator
+from datetime import timedelta
+
+import aiohttp
+from prometheus_client import Counter
+from yarl import URL
+
+from fastpix_server.base import clock, log
+from fastpix_server.base.guard import AddressPolicy, open_client, refused_address
+from fastpix_server.db.pool import Database
+from fastpix_server.jobs.registry import Registry
+from fastpix_server.media import fetch_rules as rules
+from fastpix_server.media import fetch_store, service, store
+from fastpix_server.media.fetch_rules import Passing, Redirected, Refused, Restart, Stored, Take, Whole
+from fastpix_server.media.states import Status
+from fastpix_server.storage.open import Storage
+from fastpix_server.storage.staging import StagingBusy, StagingTooLarge
+
+USER_AGENT = "fastpix-fetch/1"
+PROGRESS_BYTES = 1024 * 1024  # a try that gained this much moved the download on and does not count as failed
+READ_BYTES = 256 * 1024  # aiohttp pauses the socket at twice this: the memory of one download
+WANTED_S = 10.0  # how soon a download notices that its media was deleted
+GAVE_UP = "The file could not be stored because of a fault on our side; try again later or ask the operator."
+
+_log = log.get(__name__)
+_bytes = Counter("fastpix_fetch_bytes", "Bytes downloaded from URLs.")
+_tries = Counter("fastpix_fetch_tries", "Requests for URLs, by outcome.", ["outcome"])
+_failures = Counter("fastpix_fetch_failures", "Media that failed in fetch, by reason.", ["code"])
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class FetchLimits:
+    """Every bound of one download."""
+
+    max_size_bytes: int = 64 * 1024**3  # a 12 h film at 12 Mb/s
+    total_s: float = 6 * 3600.0  # 64 GiB at 25 Mb/s; an endless drip ends here
+    connect_s: float = 10.0  # a host that is far and busy answers within three
+    idle_s: float = 30.0  # between two reads: a dead connection, not a slow one
+    pace_window_s: float = 60.0  # with the next: under 1 KiB/s for a minute is a drip
+    pace_min_bytes: int = 64 * 1024
+    tries: int = 7  # in a row without progress: about two minutes with the back-off below
+    backoff_s: float = 1.0  # doubles with each try, half of it random
+    wait_max_s: float = 60.0  # for one back-off, and for what Retry-After may ask
+    busy_poll_s: float = 5.0  # while another worker still has the file
+
+
+# A worker that was thought dead still has the file: wait until it ends or dies; the media's status tells.
+_BUSY = Passing("busy", GAVE_UP)
+
+
+class _Unwanted(Exception):
+    """The media was deleted, or failed, while its bytes came."""
+
+
+class _TooSlow(Exception):
+    """The source drips."""
+
+
+class MediaFetch:
+    """The handler of media.fetch and what it needs."""
+
+    def __init__(
+        self, db: Database, storage: Storage, policy: AddressPolicy, limits: FetchLimits | None = None
+    ) -> None:
+        self._db = db
+        self._storage = storage
+        self._policy = policy
+        self._limits = limits or FetchLimits()
+
+    def register(self, registry: Registry) -> None:
+        registry.add(service.FETCH_JOB, self.fetch, queue="fetch", on_exhausted=self.give_up)
+
+    async def fetch(self, media_id: str) -> None:
+        """Created -> Downloading -> Downloaded, or Failed with a reason. Safe to run again at any point."""
+        async with self._db.unit() as tx:
+            media = await service.begin_download(tx, media_id)
+            progress = await fetch_store.begin(tx, media_id) if media is not None else None
+        if media is None or progress is None:
+            await self._storage.staging.discard(media_id)
+            return
+        try:
+            refusal = await self._download(media_id, media.source_url, progress)
+        except _Unwanted:
+            await self._storage.staging.discard(media_id)
+            return
+        if refusal is None:
+            await self._finish(media_id)
+        else:
+            await self._fail(media_id, refusal)
+
+    async def give_up(self, media_id: str, error: str) -> None:
+        """After the last try of the job: a fault of ours that did not pass."""
+        await self._fail(media_id, Refused("source_not_stored", GAVE_UP))
+
+    async def _download(self, media_id: str, source_url: str, progress: fetch_store.Progress) -> Refused | None:
+        """None once every byte is staged (or the object is there from an earlier run)."""
+        if await self._storage.objects.size(service.source_key(media_id)) is not None:
+            return None
+        url = rules.check_url(source_url)
+        if isinstance(url, Refused):
+            return url
+        left_s = (progress.started_at + timedelta(seconds=self._limits.total_s) - clock.now()).total_seconds()
+        run = _Download(self._db, self._storage, self._limits, media_id, url, progress)
+        try:
+            async with (
+                asyncio.timeout(max(left_s, 0.0)),
+                open_client(
+                    self._policy,
+                    connect_timeout_s=self._limits.connect_s,
+                    read_timeout_s=self._limits.idle_s,
+                    auto_decompress=False,
+                    headers={"User-Agent": USER_AGENT},
+                ) as client,
+            ):
+                return await run.until_whole(client)
+        except TimeoutError:
+            hours = self._limits.total_s / 3600
+            return Refused("source_timeout", f"The download did not end within {hours:.3g} hours.")
+
+    async def _finish(self, media_id: str) -> None:
+        key = service.source_key(media_id)
+        size_bytes = await self._storage.staging.finish(media_id, key)
+        async with self._db.unit() as tx:
+            await fetch_store.end(tx, media_id)
+            is_taken = await service.downloaded(tx, media_id, size_bytes=size_bytes)
+            is_gone = await store.status_of(tx, media_id) is None
+        if is_gone:
+            await self._storage.objects.delete(key)
+        if is_taken:
+            _log.info("media_downloaded", media_id=media_id, size_bytes=size_bytes)
+
+    async def _fail(self, media_id: str, refusal: Refused) -> None:
+        async with self._db.unit() as tx:
+            await fetch_store.end(tx, media_id)
+            await service.fail(tx, media_id, refusal.code, refusal.sentence)
+        await self._storage.staging.discard(media_id)
+        _failures.labels(refusal.code).inc()
+
+
+class _Download:
+    """One run of the job: tries until the file is whole, refused, or the tries are used up."""
+
+    def __init__(
+        self,
+        db: Database,
+        storage: Storage,
+        limits: FetchLimits,
+        media_id: str,
+        url: URL,
+        progress: fetch_store.Progress,
+    ) -> None:
+        self._db = db
+        self._staging = storage.staging
+        self._limits = limits
+        self._media_id = media_id
+        self._url = url
+        self._validator = progress.validator
+        self._total_bytes = progress.total_bytes
+        self._looked_at_s = time.monotonic()
+
+    async def until_whole(self, client: aiohttp.ClientSession) -> Refused | None:
+        failed = 0
+        while True:
+            before = await self._staging.size(self._media_id)
+            result = await self._try(client, Stored(before, self._total_bytes, self._validator))
+            if not isinstance(result, Passing):
+                return result
+            if result is _BUSY:
+                await asyncio.sleep(self._limits.busy_poll_s)
+                await self._look_whether_wanted(force=True)
+                continue
+            gained = await self._staging.size(self._media_id) - before
+            failed = 0 if gained >= PROGRESS_BYTES else failed + 1
+            if failed >= self._limits.tries:
+                return Refused(result.code, result.sentence)
+            _log.info(
+                "fetch_interrupted", media_id=self._media_id, host=self._url.host, code=result.code, failed=failed
+            )
+            await asyncio.sleep(self._wait_s(failed, result.wait_s))
+            await self._look_whether_wanted(force=True)
+
+    def _wait_s(self, failed: int, asked_s: float | None) -> float:
+        own_s = self._limits.backoff_s * 2.0 ** max(failed - 1, 0) * random.uniform(0.5, 1.0)
+        return min(max(own_s, asked_s or 0.0), self._limits.wait_max_s)
+
+    async def _try(self, client: aiohttp.ClientSession, stored: Stored) -> Refused | Passing | None:
+        """One request with its redirects; None when every byte is staged."""
+        try:
+            result = await self._request(client, self._url, stored)
+        except (_TooSlow, StagingBusy, StagingTooLarge, aiohttp.ClientError, TimeoutError, OSError) as error:
+            result = self._read_error(error)
+        _tries.labels("whole" if result is None else result.code).inc()
+        return result
+
+    async def _request(self, client: aiohttp.ClientSession, url: URL, stored: Stored) -> Refused | Passing | None:
+        for _ in range(rules.REDIRECTS_MAX + 1):
+            headers = rules.request_headers(stored)
+            async with client.get(url, headers=headers, allow_redirects=False, read_bufsize=READ_BYTES) as answer:
+                verdict = rules.judge(
+                    url,
+                    answer.status,
+                    answer.headers,
+                    stored,
+                    max_size_bytes=self._limits.max_size_bytes,
+                    now=clock.now(),
+                )
+                if isinstance(verdict, Take):
+                    return await self._take(answer, verdict)
+            if isinstance(verdict, Redirected):
+                url = verdict.url
+            elif isinstance(verdict, Restart):
+                stored = Stored(0)
+            else:
+                return None if isinstance(verdict, Whole) else verdict
+        return Refused("source_bad_redirect", f"The URL redirects more than {rules.REDIRECTS_MAX} times.")
+
+    async def _take(self, answer: aiohttp.ClientResponse, take: Take) -> Refused | Passing | None:
+        if take.offset == 0:
+            await self._staging.truncate0(self._media_id)
+        self._validator, self._total_bytes = take.validator, take.total_bytes
+        async with self._db.unit() as tx:  # before the bytes: after a crash they must be known by their version
+            await fetch_store.note(tx, self._media_id, validator=take.validator, total_bytes=take.total_bytes)
+        body = _Body(answer, self._limits)
+        first = await body.first(rules.SNIFF_BYTES) if take.offset == 0 else b""
+        if refusal := rules.sniff(first, answer.headers.get("Content-Type", "")):
+            return refusal
+        size = await self._staging.append(
+            self._media_id, take.offset, self._watched(body), max_size_bytes=self._limits.max_size_bytes
+        )
+        if size == 0:
+            return rules.empty()
+        if take.total_bytes is not None and size != take.total_bytes:
+            return Passing("source_truncated", "The server kept closing the connection before the end of the file.")
+        return None
+
+    async def _watched(self, body: "_Body") -> AsyncIterator[bytes]:
+        async for piece in body.pieces():
+            _bytes.inc(len(piece))
+            yield piece
+            await self._look_whether_wanted()
+
+    async def _look_whether_wanted(self, *, force: bool = False) -> None:
+        if not force and time.monotonic() - self._looked_at_s < WANTED_S:
+            return
+        self._looked_at_s = time.monotonic()
+        async with self._db.unit() as tx:
+            if await store.status_of(tx, self._media_id) != Status.DOWNLOADING:
+                raise _Unwanted
+
+    def _read_error(self, error: Exception) -> Refused | Passing:
+        """What a failed try means. Raises errors that are ours: the job is then tried again."""
+        if isinstance(error, StagingTooLarge):
+            return rules.too_large(self._limits.max_size_bytes)
+        if isinstance(error, StagingBusy):
+            return _BUSY
+        if isinstance(error, _TooSlow):
+            return Passing("source_too_slow", "The server sends the file too slowly.")
+        if refused_address(error) is not None:
+            return Refused("source_private", "The URL leads to a private address, which must not be fetched.")
+        if isinstance(error, aiohttp.ClientConnectorDNSError):
+            return Passing("source_unreachable", "The host name of the URL is not known.")
+        if isinstance(error, aiohttp.ClientSSLError):
+            return Refused("source_tls", "The server's TLS certificate or handshake is not valid.")
+        if isinstance(error, aiohttp.ClientConnectorError):
+            return Passing("source_unreachable", "The server of the URL cannot be reached.")
+        if isinstance(error, (aiohttp.ClientPayloadError, aiohttp.ServerDisconnectedError)):
+            return Passing("source_truncated", "The server kept closing the connection before the end of the file.")
+        if isinstance(error, (aiohttp.ServerTimeoutError, TimeoutError)):
+            return Passing("source_timeout", "The server does not answer in time.")
+        if isinstance(error, (aiohttp.InvalidURL, aiohttp.ClientResponseError)):
+            return Refused("source_http_error", "The server's answer is not valid HTTP.")
+        if isinstance(error, aiohttp.ClientError | ConnectionError):
+            return Passing("source_unreachable", "The connection to the server broke.")
+        raise error
+
+
+class _Body:
+    """The body of an answer, with its first bytes to look at and a watch on its pace."""
+
+    def __init__(self, answer: aiohttp.ClientResponse, limits: FetchLimits) -> None:
+        self._content = answer.content
+        self._pace = rules.Pace(window_s=limits.pace_window_s, min_bytes=limits.pace_min_bytes)
+        self._first = b""
+
+    async def first(self, size_bytes: int) -> bytes:
+        """At least `size_bytes`, unless the body is shorter. They come again in `pieces`."""
+        while len(self._first) < size_bytes and (piece := await self._read()):
+            self._first += piece
+        return self._first
+
+    async def pieces(self) -> AsyncIterator[bytes]:
+        if self._first:
+            yield self._first
+        while piece := await self._read():
+            yield piece
+
+    async def _read(self) -> bytes:
+        begun_s = time.monotonic()
+        piece = await self._content.readany()
+        if self._pace.is_too_slow(time.monotonic() - begun_s, len(piece)) and piece:
+            raise _TooSlow
+        return piece
