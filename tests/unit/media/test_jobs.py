@@ -206,11 +206,7 @@ async def test_giving_up_on_a_media_that_became_ready_changes_nothing(house, wor
 async def test_an_erase_removes_every_byte_of_its_media_and_of_no_other(storage, worker):
     mine, other = ids.new_uuid(), ids.new_uuid()
     for media_id in (mine, other):
-        for key in (
-            f"sources/{media_id}/original",
-            f"media/{media_id}/rev/720p/0.m4s",
-            f"media/{media_id}/rev/pictures/a.jpg",
-        ):
+        for name in ("sources/{}/original", "media/{}/rev/720p/0.m4s", "media/{}/rev/pictures/a.jpg"):
             await storage.objects.put(name.format(media_id), b"x")
     await worker.erase(mine)
     await worker.erase(mine)
