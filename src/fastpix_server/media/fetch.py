@@ -29,7 +29,7 @@ from fastpix_server.storage.staging import StagingBusy, StagingTooLarge
 
 USER_AGENT = "fastpix-fetch/1"
 PROGRESS_BYTES = 1024 * 1024  # a try that gained this much moved the download on and does not count as failed
-READ_BYTES = 256 * 1024  # aiohttp pauses the socket at twice this: the memory of one download
+READ_BYTES = 64 * 1024  # aiohttp pauses the socket at twice this, and drops so much when a connection breaks
 WANTED_S = 10.0  # how soon a download notices that its media was deleted
 GAVE_UP = "The file could not be stored because of a fault on our side; try again later or ask the operator."
 

@@ -19,6 +19,7 @@ from fastpix_server.base import clock, errors, ids, log
 from fastpix_server.base.fields import refused
 from fastpix_server.db.pool import Database, Tx
 from fastpix_server.jobs.queue import enqueue
+from fastpix_server.jobs.registry import Registry
 from fastpix_server.media import service, uploads_store
 from fastpix_server.media.schemas import PushMediaSettings, Request, Text
 from fastpix_server.media.uploads_store import Upload
@@ -27,6 +28,7 @@ from fastpix_server.storage.open import Storage
 from fastpix_server.storage.staging import StagingMissing
 
 DROP_JOB = "media.drop_upload"
+PURGE_JOB = "media.purge_uploads"
 START_S = 14_400  # contract section 7: what `timeout` promises for beginning
 ACTIVE_S = 24 * 3600  # contract section 7: a session that has begun lives this long after its last byte
 KEEP_S = 7 * 24 * 3600  # a client that sleeps over a weekend still hears 410, or 200, instead of 404
@@ -150,13 +152,8 @@ async def complete(db: Database, storage: Storage, upload: Upload, *, public_url
     return status in ("waiting", "completed")
 
 
-async def drop(upload_id: str, *, storage: Storage) -> None:
-    """Job media.drop_upload: the bytes of a cancelled session."""
-    await storage.staging.discard(upload_id)
-
-
-async def purge(*, db: Database, storage: Storage, public_url: str) -> int:
-    """Every minute: ends sessions whose time is over and drops their bytes; how many ended.
+async def purge(db: Database, storage: Storage, *, public_url: str) -> int:
+    """Ends sessions whose time is over and drops their bytes; how many ended.
 
     A session whose bytes were all stored while the answer was lost becomes the media that its owner meant.
     """
@@ -176,6 +173,25 @@ async def purge(*, db: Database, storage: Storage, public_url: str) -> int:
                 _ended.labels("expired").inc()
         await storage.staging.discard(upload.id)
     return len(over)
+
+
+class UploadJobs:
+    """The background work of uploads: dropping bytes of cancelled sessions, ending forgotten ones each minute."""
+
+    def __init__(self, db: Database, storage: Storage, public_url: str) -> None:
+        self._db = db
+        self._storage = storage
+        self._public_url = public_url
+
+    def register(self, registry: Registry) -> None:
+        registry.add(DROP_JOB, self.drop)
+        registry.every("* * * * *", PURGE_JOB, self.purge)
+
+    async def drop(self, upload_id: str) -> None:
+        await self._storage.staging.discard(upload_id)
+
+    async def purge(self) -> None:
+        await purge(self._db, self._storage, public_url=self._public_url)
 
 
 async def durable_bytes(storage: Storage, upload: Upload) -> int:
