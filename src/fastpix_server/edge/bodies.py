@@ -49,7 +49,7 @@ def body(
     wanted = request.headers.get("range")
     if wanted is not None and request.headers.get("if-range", quoted) == quoted:
         bounds = _bounds(wanted, len(data))
-        if bounds == ():
+        if isinstance(bounds, _Outside):
             return Response(status_code=416, headers={**common, "Content-Range": f"bytes */{len(data)}"})
         if bounds is not None:
             first, last = bounds
@@ -63,16 +63,20 @@ def _names(condition: str, quoted: str) -> bool:
     return condition.strip() == "*" or quoted in [c.strip().removeprefix("W/") for c in condition.split(",")]
 
 
-def _bounds(wanted: str, size: int) -> tuple[int, int] | tuple[()] | None:
-    """First and last byte; () when there are none in the body, None when the header is to be ignored."""
+class _Outside:
+    """The range is well formed, and nothing of the body is in it."""
+
+
+def _bounds(wanted: str, size: int) -> tuple[int, int] | _Outside | None:
+    """First and last byte; None when the header is to be ignored."""
     match = _RANGE.fullmatch(wanted.strip())
     if match is None or match[1] == match[2] == "":
         return None
     if match[1] == "":
         length = int(match[2])
-        return (max(0, size - length), size - 1) if length and size else ()
+        return (max(0, size - length), size - 1) if length and size else _Outside()
     first = int(match[1])
     last = min(int(match[2]), size - 1) if match[2] else size - 1
     if match[2] and int(match[2]) < first:
         return None
-    return (first, last) if first < size else ()
+    return (first, last) if first < size else _Outside()

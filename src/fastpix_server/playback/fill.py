@@ -98,7 +98,7 @@ class Fill:
 
     async def _inits(self, opened: OpenTarget) -> None:
         target = opened.target
-        for rendition in (*target.plan.videos, *target.plan.audios):
+        for rendition in target.renditions:
             key = target.init_key(rendition.name)
             if await self._shop.objects.size(key) is None:
                 await self._shop.objects.put(key, await init_of(opened, rendition))
@@ -196,7 +196,7 @@ class Fill:
     async def _finish(self, target: Target) -> None:
         sizes = await self._shop.objects.list_sizes(target.place)
         measured: dict[str, Measured] = {}
-        for rendition in (*target.plan.videos, *target.plan.audios):
+        for rendition in target.renditions:
             keys = [target.segment_key(rendition.name, k) for k in range(target.plan.timeline.segment_count)]
             if any(key not in sizes for key in keys):
                 return  # deleted meanwhile
@@ -218,8 +218,7 @@ class _Missing:
     def __init__(self, target: Target, sizes: dict[str, int]) -> None:
         count = target.plan.timeline.segment_count
         self._missing = {
-            r.name: [k for k in range(count) if target.segment_key(r.name, k) not in sizes]
-            for r in (*target.plan.videos, *target.plan.audios)
+            r.name: [k for k in range(count) if target.segment_key(r.name, k) not in sizes] for r in target.renditions
         }
         self.audios = [a for a in target.plan.audios if self._missing[a.name]]
         self.chunks = sorted({k - k % CHUNK_SEGMENTS for v in target.plan.videos for k in self._missing[v.name]})

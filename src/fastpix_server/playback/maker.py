@@ -94,6 +94,7 @@ class Rung:
         for runner in self._runners:
             if runner.serves(k):
                 runner.touch(k)
+                self._shop.runners.balance()
                 return
         if k in self._starting or any(k - near in self._starting for near in range(1, self._ahead)):
             return
@@ -144,6 +145,7 @@ class Rung:
             encode=self._encode,
             keep=self._keep,
             is_taken=lambda n: self._is_taken(n, runner),
+            is_awaited=lambda low, high: any(low <= n < high for n in self._waiting),
         )
         # Registered before the first await: from here on nobody else starts at `k`.
         self._runners.append(runner)
@@ -181,6 +183,7 @@ class Rung:
         self._attempts.pop(k, None)
         if k in self._waiting:
             self._waiting.discard(k)
+            self._shop.runners.balance()
             await self._shop.announce_made(self._target.id, SegmentOf(self._rendition.name, k))
 
     async def _is_taken(self, k: int, by: Runner) -> bool:

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Literal
 
-from fastpix_server.engine.plan import Plan
+from fastpix_server.engine.plan import AudioRendition, Plan, VideoRendition
 
 AccessPolicy = Literal["public", "private", "drm"]
 
@@ -43,6 +43,10 @@ class Target:
     source_key: str
     plan: Plan
     measured: Mapping[str, Measured]
+
+    @property
+    def renditions(self) -> tuple[VideoRendition | AudioRendition, ...]:
+        return (*self.plan.videos, *self.plan.audios)
 
     def segment_key(self, rendition: str, k: int) -> str:
         return f"{self.place}/{rendition}/{k}.m4s"

@@ -18,6 +18,7 @@ IDLE_S = 10.0
 Encode = Callable[[int, int, Emit, Control], Awaitable[None]]
 Keep = Callable[[int, bytes], Awaitable[None]]
 IsTaken = Callable[[int], Awaitable[bool]]
+IsAwaited = Callable[[int, int], bool]
 
 
 class _Enough(Exception):
@@ -25,10 +26,21 @@ class _Enough(Exception):
 
 
 class Runner:
-    """Makes segments [first, end). `keep` stores one; `is_taken` says whether somebody else has made or makes one."""
+    """Makes segments [first, end). `keep` stores one; `is_taken` says whether somebody else has made or makes one;
+    `is_awaited` whether a viewer waits for one in a range.
+    """
 
     def __init__(
-        self, first: int, end: int, *, ahead: int, lane: Lane, encode: Encode, keep: Keep, is_taken: IsTaken
+        self,
+        first: int,
+        end: int,
+        *,
+        ahead: int,
+        lane: Lane,
+        encode: Encode,
+        keep: Keep,
+        is_taken: IsTaken,
+        is_awaited: IsAwaited,
     ) -> None:
         self.first = first
         self.next_k = first  # the segment that is being made
@@ -41,6 +53,7 @@ class Runner:
         self._encode = encode
         self._keep = keep
         self._is_taken = is_taken
+        self._is_awaited = is_awaited
         self._control = Control()
         self._wake = asyncio.Event()
         self._is_working = False
@@ -50,6 +63,17 @@ class Runner:
     def is_resting(self) -> bool:
         """Alive, ahead of all requests, using memory but no processor."""
         return not self._is_working and not self.is_over
+
+    @property
+    def is_pressing(self) -> bool:
+        """A viewer waits for what this one makes; otherwise it only works ahead."""
+        return self._is_awaited(self.next_k, self.end)
+
+    def pause(self) -> None:
+        self._control.pause()
+
+    def resume(self) -> None:
+        self._control.resume()
 
     def serves(self, k: int) -> bool:
         """True when `k` will come from here soon enough: it is at most `ahead` segments away."""

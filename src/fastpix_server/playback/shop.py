@@ -65,11 +65,22 @@ class Runners:
     async def alive(self, runner: Runner) -> AsyncIterator[None]:
         self._alive.add(runner)
         _runners.inc()
+        self.balance()
         try:
             yield
         finally:
             self._alive.discard(runner)
             _runners.dec()
+            self.balance()
+
+    def balance(self) -> None:
+        """While somebody waits for a segment, those who only work ahead stand still: the waiting one gets the cores."""
+        pressing = {runner for runner in self._alive if runner.is_pressing}
+        for runner in self._alive:
+            if pressing and runner not in pressing:
+                runner.pause()
+            else:
+                runner.resume()
 
     def _evict(self) -> None:
         resting = [runner for runner in self._alive if runner.is_resting]

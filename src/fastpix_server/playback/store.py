@@ -4,9 +4,8 @@ Every function takes the caller's transaction. Times are the database's, so that
 """
 
 from collections.abc import Iterable, Mapping
-from typing import Any
 
-from sqlalchemy import text
+from sqlalchemy import RowMapping, text
 
 from fastpix_server.db.pool import Json, Tx
 from fastpix_server.engine.plan import Plan
@@ -19,7 +18,7 @@ _ID_COLUMNS = (
 )
 
 
-def _playback_id(row: Mapping[str, Any]) -> PlaybackId:
+def _playback_id(row: RowMapping) -> PlaybackId:
     drm = row["drm_configuration_id"]
     return PlaybackId(
         id=str(row["id"]),

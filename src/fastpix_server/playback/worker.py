@@ -335,7 +335,7 @@ async def _open(shop: Shop, target: Target) -> _Open:
     stack = contextlib.AsyncExitStack()
     try:
         path = await stack.enter_async_context(shop.sources.open(target.source_key))
-        has_copy = any(r.kind == "copy" for r in (*target.plan.videos, *target.plan.audios))
+        has_copy = any(r.kind == "copy" for r in target.renditions)
         copy = await asyncio.to_thread(CopySource.open, path, target.plan) if has_copy else None
     except MediaFault:
         await stack.aclose()
