@@ -92,7 +92,8 @@ def rungs(width: int, height: int, fps: Fraction, *, max_short_side: int, tier: 
     short = min(width, height)
     limit = min(short, max_short_side)
     lines = _lines(limit, tier)
-    return tuple(_rung(n, width, height, fps, tier) for n in lines)
+    own = short if short == limit else 0
+    return tuple(_rung(n, width, height, fps, tier, own) for n in lines)
 
 
 def _lines(limit: int, tier: Tier) -> list[int]:
@@ -105,10 +106,10 @@ def _lines(limit: int, tier: Tier) -> list[int]:
     return chosen
 
 
-def _rung(lines: int, width: int, height: int, fps: Fraction, tier: Tier) -> VideoRendition:
-    short = min(width, height)
-    is_own_size = lines <= short <= lines * _NEARLY_EQUAL
-    wide, high = _fitted(width, height, short if is_own_size else lines)
+def _rung(lines: int, width: int, height: int, fps: Fraction, tier: Tier, own: int) -> VideoRendition:
+    """`own` is the source's short side, 0 when that is over the cap."""
+    is_own_size = lines <= own <= lines * _NEARLY_EQUAL
+    wide, high = _fitted(width, height, own if is_own_size else lines)
     cap = max_bitrate_bps(wide, high, fps, tier)
     return VideoRendition(
         name=f"{lines}p",
