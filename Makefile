@@ -6,13 +6,17 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 PYTEST_WORKERS ?= 2
 
-.PHONY: run test lint clean
+.PHONY: run test web lint clean
 
 run: $(VENV)/.server
+	@$(MAKE) --no-print-directory web || echo "THE PLAYER PAGE IS NOT BUILT (see above); everything else works. Try again: make web"
 	$(BIN)/fastpix up
 
-test: $(VENV)/.test $(VENV)/.chromium lint
+test: $(VENV)/.test $(VENV)/.chromium web lint
 	$(BIN)/pytest -n $(PYTEST_WORKERS)
+
+# The players of the player page, pinned by web/package-lock.json; nothing is loaded from elsewhere at run time.
+web: $(VENV)/.web
 
 lint: $(VENV)/.test
 	$(BIN)/ruff check .
@@ -31,6 +35,10 @@ $(VENV)/.server: pyproject.toml | $(BIN)/python
 
 $(VENV)/.test: pyproject.toml $(VENV)/.server
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[server,test]'
+	touch $@
+
+$(VENV)/.web: web/package-lock.json | $(VENV)/.server
+	$(BIN)/python -m fastpix_server.edge.web_build
 	touch $@
 
 # Browser tests need Chromium. Without it, and without the right to install it, they skip and say so.

@@ -9,6 +9,7 @@ from pathlib import Path
 import psycopg
 import pytest
 from psycopg import sql
+from tests.running_platform import RunningPlatform
 
 from fastpix_server.app.postgres import EmbeddedPostgres
 from fastpix_server.base import log
@@ -56,3 +57,16 @@ def database_url(postgres_server: EmbeddedPostgres) -> Iterator[str]:
 def module_database_url(postgres_server: EmbeddedPostgres) -> Iterator[str]:
     """A fresh, migrated database for all tests of one module."""
     yield from _fresh_database(postgres_server)
+
+
+@pytest.fixture(scope="session")
+def platform() -> Iterator[RunningPlatform]:
+    """One whole platform per session: base_url, username, password, data_dir, process."""
+    folder = Path(tempfile.mkdtemp(prefix="fastpix-test-"))
+    running = RunningPlatform(folder)
+    try:
+        running.start()
+        yield running
+    finally:
+        running.stop()
+        shutil.rmtree(folder, ignore_errors=True)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import click
 
 if TYPE_CHECKING:
+    from fastpix_server.app.http import Family
     from fastpix_server.app.secrets import Credentials
     from fastpix_server.app.settings import Settings
 
@@ -124,14 +125,16 @@ def welcome(settings: "Settings", credentials: "Credentials") -> str:
     )
 
 
-def _serve(families: "frozenset[str]") -> None:
+def _serve(families: "frozenset[Family]") -> None:
     with _spoken_errors():
         settings = _start("http")
         from fastpix_server.app import http as role
+        from fastpix_server.app.settings import require_database_url
         from fastpix_server.app.supervisor import check_port_is_free
 
+        require_database_url(settings)
         check_port_is_free(settings)
-        role.serve(settings, families)  # type: ignore[arg-type]
+        role.serve(settings, families)
 
 
 def _start(role: str) -> "Settings":

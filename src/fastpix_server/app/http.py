@@ -32,7 +32,10 @@ _BACKPRESSURE = 20_000
 # The supervisor kills us soon after; a viewer asks for the interrupted segment again.
 _DRAIN_S = 2
 _POOL_SIZE = 10
-_REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,64}")
+# granian would print to stdout in a shape of its own; its lines go where ours go.
+_OUR_LOGGING = {"handlers": {}, "formatters": {}, "loggers": {"_granian": {"propagate": True}}}
+_REQUEST_ID_HEADER = b"x-request-id"
+_REQUEST_ID = re.compile(rb"[A-Za-z0-9._:-]{1,128}")  # what we repeat from a caller's own header
 _API_HOSTS = ("api.",)
 _EDGE_HOSTS = ("stream.", "images.")
 
@@ -91,6 +94,9 @@ class Front:
     async def _serve(self, scope: "Scope", receive: "Receive", send: "Send") -> None:
         started = time.monotonic()
         request_id = _request_id(scope)
+        # The room below reads the same id, so that its log lines and its error bodies name it too.
+        others = [pair for pair in scope["headers"] if pair[0] != _REQUEST_ID_HEADER]
+        scope = {**scope, "headers": [*others, (_REQUEST_ID_HEADER, request_id)]}
         family, app, inner = self._route(scope)
         status = 0
 
@@ -98,10 +104,11 @@ class Front:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                message["headers"] = [*message.get("headers", ()), (b"x-request-id", request_id.encode())]
+                headers = [pair for pair in message.get("headers", ()) if pair[0].lower() != _REQUEST_ID_HEADER]
+                message["headers"] = [*headers, (_REQUEST_ID_HEADER, request_id)]
             await send(message)
 
-        with log.bound(request_id=request_id):
+        with log.bound(request_id=request_id.decode()):
             try:
                 await app(inner, receive, observed_send)
             except Exception:
@@ -156,12 +163,12 @@ def _host(scope: "Scope") -> str:
     return ""
 
 
-def _request_id(scope: "Scope") -> str:
+def _request_id(scope: "Scope") -> bytes:
     """The caller's, when it is a plain short word; otherwise a new one."""
     for name, value in scope["headers"]:
-        if name == b"x-request-id" and _REQUEST_ID.fullmatch(value):
-            return str(value.decode())
-    return ids.new_hex32()
+        if name == _REQUEST_ID_HEADER and _REQUEST_ID.fullmatch(value):
+            return bytes(value)
+    return ids.new_uuid().encode()
 
 
 def load_in_worker(settings: Settings, families: frozenset[Family], parent: int) -> Front:
@@ -190,7 +197,7 @@ def serve(settings: Settings, families: frozenset[Family]) -> None:
         backlog=_BACKLOG,
         backpressure=_BACKPRESSURE,
         log_level=LogLevels.warning,
-        log_dictconfig={"version": 1, "incremental": True},  # our own configuration stays
+        log_dictconfig=_OUR_LOGGING,
         respawn_failed_workers=True,
         workers_kill_timeout=_DRAIN_S,
     )

@@ -2,16 +2,14 @@
 
 from fastpix_server.access import service as access
 from fastpix_server.app import secrets
-from fastpix_server.app.settings import BadSettings, Settings
+from fastpix_server.app.settings import Settings, require_database_url
 from fastpix_server.db import migrate
 from fastpix_server.db.pool import Database
 
 
 async def run(settings: Settings) -> None:
     """Idempotent; several machines may do it at once."""
-    url = settings.database_url.reveal()
-    if not url:
-        raise BadSettings(["FASTPIX_DATABASE_URL is not set. `fastpix up` migrates its own database by itself."])
+    url = require_database_url(settings)
     await migrate.upgrade(url)
     keys, credentials = secrets.load_keys(settings), secrets.load_credentials(settings)
     db = await Database.open(url, size=1)

@@ -45,7 +45,7 @@ VARIABLES: Mapping[str, str] = {
     "FASTPIX_S3_SESSION_TOKEN": "none",
     "FASTPIX_S3_VIRTUAL_HOSTED_STYLE_REQUEST": "false",
     "FASTPIX_FETCH_ALLOW_CIDRS": "none",
-    "FASTPIX_FETCH_MAX_SIZE_BYTES": "107374182400",
+    "FASTPIX_FETCH_MAX_SIZE_BYTES": "68719476736",
     "FASTPIX_FETCH_TIMEOUT_S": "21600",
     "FASTPIX_RATE_LIMIT_PER_S": "50",
     "FASTPIX_RATE_LIMIT_BURST": "100",
@@ -158,6 +158,15 @@ class Settings:
     log_level: str
 
 
+def require_database_url(settings: Settings) -> str:
+    """For a role that runs without the supervisor, which would have filled it in. Raises BadSettings."""
+    if not settings.database_url:
+        raise BadSettings(
+            ["FASTPIX_DATABASE_URL is not set: a role on its own needs one. `fastpix up` brings its own database."]
+        )
+    return settings.database_url.reveal()
+
+
 def load(environ: Mapping[str, str] | None = None) -> Settings:
     """Reads the environment. Raises BadSettings. An empty value counts as not set."""
     reader = _Reader(os.environ if environ is None else environ)
@@ -184,7 +193,7 @@ def _read(reader: "_Reader") -> Settings:
         ),
         fetch=Fetch(
             allow_cidrs=reader.parsed("FASTPIX_FETCH_ALLOW_CIDRS", (), _networks),
-            max_size_bytes=reader.number("FASTPIX_FETCH_MAX_SIZE_BYTES", 100 * 1024**3, 1, _MAX_FETCH_BYTES),
+            max_size_bytes=reader.number("FASTPIX_FETCH_MAX_SIZE_BYTES", 64 * 1024**3, 1, _MAX_FETCH_BYTES),
             timeout_s=reader.number("FASTPIX_FETCH_TIMEOUT_S", 6 * 3600, 1, _MAX_FETCH_TIMEOUT_S),
         ),
         rate_limit=RateLimit(

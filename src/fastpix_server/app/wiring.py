@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from fastpix_server.app import secrets
 from fastpix_server.app.secrets import Keys
-from fastpix_server.app.settings import BadSettings, Settings
+from fastpix_server.app.settings import Settings, require_database_url
 from fastpix_server.db.notify import Listener
 from fastpix_server.db.pool import Database
 from fastpix_server.storage.open import Storage, open_store
@@ -42,11 +42,7 @@ async def open_platform(settings: Settings, *, pool_size: int) -> AsyncIterator[
     from fastpix_server.engine import binaries
     from fastpix_server.media import links
 
-    url = settings.database_url.reveal()
-    if not url:
-        raise BadSettings(
-            ["FASTPIX_DATABASE_URL is not set: a role on its own needs one. `fastpix up` brings its own database."]
-        )
+    url = require_database_url(settings)
     links.configure(settings.urls.images or settings.urls.public)
     binaries.configure(ffmpeg=settings.ffmpeg, ffprobe=settings.ffprobe)
     secrets.prepare_folder(settings.data_dir)
@@ -107,11 +103,18 @@ def make_segment_maker(platform: Platform) -> "SegmentMaker":
 
 def make_registry(platform: Platform, maker: "SegmentMaker") -> "Registry":
     """Every job of every room."""
+    from fastpix_server.base.guard import AddressPolicy
     from fastpix_server.jobs.registry import Registry
+    from fastpix_server.media.fetch import FetchLimits, MediaFetch
     from fastpix_server.media.jobs import MediaJobs
+    from fastpix_server.media.uploads import UploadJobs
     from fastpix_server.playback import service as playback
 
     registry = Registry()
-    MediaJobs(platform.db, platform.storage, platform.settings.data_dir / "work").register(registry)
+    settings = platform.settings
+    MediaJobs(platform.db, platform.storage, settings.data_dir / "work").register(registry)
+    limits = FetchLimits(max_size_bytes=settings.fetch.max_size_bytes, total_s=settings.fetch.timeout_s)
+    MediaFetch(platform.db, platform.storage, AddressPolicy(settings.fetch.allow_cidrs), limits).register(registry)
+    UploadJobs(platform.db, platform.storage, settings.urls.public).register(registry)
     registry.add(playback.FILL_JOB, maker.fill, queue="fill")
     return registry

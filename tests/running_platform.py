@@ -1,0 +1,119 @@
+"""A whole platform as people run it: `fastpix up` in a folder of its own, on a free port."""
+
+import contextlib
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import httpx
+import psutil
+
+READY_TIMEOUT_S = 90  # a busy machine of two cores; an idle one takes three
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def clean_environ(**extra: str) -> dict[str, str]:
+    """The environment without settings of the developer's own platform."""
+    return {**{k: v for k, v in os.environ.items() if not k.startswith("FASTPIX_")}, **extra}
+
+
+class RunningPlatform:
+    """start() returns when it is ready. `username` and `password` are those of `credentials.json`."""
+
+    def __init__(self, folder: Path, **environ: str) -> None:
+        self.data_dir = folder / "data"
+        self.port = free_port()
+        self.base_url = f"http://127.0.0.1:{self.port}"
+        self.log_path = folder / "platform.log"
+        self._environ = clean_environ(
+            FASTPIX_DATA_DIR=str(self.data_dir),
+            FASTPIX_HTTP_PORT=str(self.port),
+            FASTPIX_FETCH_ALLOW_CIDRS="127.0.0.0/8",
+            FASTPIX_HTTP_WORKERS="1",
+            # Tests poll, and share one access token; the limit itself has tests of its own.
+            FASTPIX_RATE_LIMIT_PER_S="1000",
+            FASTPIX_RATE_LIMIT_BURST="1000",
+        )
+        self._environ.update(environ)
+        self.process: subprocess.Popen[bytes]
+
+    @property
+    def username(self) -> str:
+        return self.credentials["username"]
+
+    @property
+    def password(self) -> str:
+        return self.credentials["password"]
+
+    @property
+    def credentials(self) -> dict[str, str]:
+        return dict(json.loads((self.data_dir / "credentials.json").read_text()))
+
+    def launch(self) -> "subprocess.Popen[bytes]":
+        """Starts it without waiting."""
+        with self.log_path.open("ab") as log:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "fastpix", "up"],
+                env=self._environ,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                cwd=self.data_dir.parent,
+                start_new_session=True,
+            )
+        return self.process
+
+    def start(self) -> None:
+        self.launch()
+        self.wait_until_ready()
+
+    def wait_until_ready(self, timeout_s: float = READY_TIMEOUT_S) -> None:
+        deadline = time.monotonic() + timeout_s
+        while not self.is_ready():
+            assert self.process.poll() is None, f"the platform ended: {self.log()[-3000:]}"
+            assert time.monotonic() < deadline, f"the platform is not ready: {self.log()[-3000:]}"
+            time.sleep(0.05)
+
+    def is_ready(self) -> bool:
+        with contextlib.suppress(httpx.HTTPError):
+            return httpx.get(f"{self.base_url}/health/ready", timeout=5).status_code == 200
+        return False
+
+    def log(self) -> str:
+        return self.log_path.read_text(errors="replace")
+
+    def processes(self) -> list[psutil.Process]:
+        """The supervisor and everything below it."""
+        supervisor = psutil.Process(self.process.pid)
+        return [supervisor, *supervisor.children(recursive=True)]
+
+    def role(self, name: str) -> psutil.Process:
+        """The process that the supervisor started for a role: worker, http or postgres."""
+        for child in psutil.Process(self.process.pid).children():
+            command = child.cmdline()
+            if name == "postgres" and command and command[0].endswith("/postgres"):
+                return child
+            if command[-2:] == ["fastpix_server.app", name]:
+                return child
+        raise AssertionError(f"no role {name}")
+
+    def stop(self) -> None:
+        """SIGTERM; SIGKILL when that does not end it in time."""
+        if not hasattr(self, "process") or self.process.poll() is not None:
+            return
+        self.process.send_signal(signal.SIGTERM)
+        try:
+            self.process.wait(15)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait(10)
