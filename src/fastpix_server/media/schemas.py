@@ -54,6 +54,11 @@ def _only_false(value: Any) -> Any:
     return value
 
 
+def _not_claimed(_value: bool) -> bool:
+    """Accepted without effect, and the answer says so: the official Python SDK sends `true` on every upload."""
+    return False
+
+
 def _only_zero(value: Any) -> Any:
     if value:
         raise refused("is not supported yet")
@@ -224,6 +229,7 @@ class PushMediaSettings(MediaOptions):
     """`pushMediaSettings` of a direct upload: the shared options and cuts of the file to come."""
 
     inputs: Annotated[list[UploadInput], Field(max_length=INPUTS_MAX)] = []
+    optimize_audio: Annotated[StrictBool, AfterValidator(_not_claimed)] = False
     start_time: Annotated[float, Field(ge=0), AfterValidator(_only_zero)] = 0
     end_time: Annotated[float | None, AfterValidator(_not_yet)] = None
 

@@ -1,0 +1,140 @@
+"""Every media call of the official Python SDK (current generation), over HTTP, as its users make it."""
+
+import asyncio
+import uuid
+
+import httpx
+import pytest
+from fastpix_python import errors
+from tests import footage
+from tests.contract.conftest import PASSWORD, USERNAME
+
+INPUTS = [{"type": "video", "url": "https://example.com/video.mp4"}]
+
+
+def created(sdk, **options):
+    return sdk.input_video.create_media(inputs=INPUTS, access_policy="public", **options).data
+
+
+def test_a_media_is_created_from_a_url(sdk):
+    made = created(sdk, metadata={"key1": "value1"}, max_resolution="720p")
+    assert (made.status, made.trial, made.metadata, made.max_resolution) == (
+        "Created",
+        False,
+        {"key1": "value1"},
+        "720p",
+    )
+    assert made.inputs == INPUTS
+    assert made.playback_ids[0].access_policy == "public"
+    assert made.created_at < made.updated_at
+
+
+def test_a_ready_media_is_read_in_full_and_listed(sdk, running):
+    made = created(sdk)
+    running.deliver(made.id, footage.make("plain"))
+    media = sdk.manage_videos.get_media(media_id=made.id).data
+    assert (media.status, media.source_resolution, media.aspect_ratio) == ("Ready", "360", "16:9")
+    assert isinstance(media.duration, float)
+    assert media.duration == pytest.approx(8, abs=0.1)
+    assert media.thumbnail.endswith(f"/{made.playback_ids[0].id}/thumbnail.png")
+    video, audio = media.tracks
+    assert (video.type, video.width, video.height, video.frame_rate, video.status) == (
+        "video", 640, 360, "30.000", "available",
+    )  # fmt: skip
+    assert (audio.type, audio.language_code, audio.language_name) == ("audio", "und", "default")
+    listed = sdk.manage_videos.list_media(limit=50, offset=1, order_by="desc")
+    [same] = [m for m in listed.data if m.id == made.id]
+    assert [t.status for t in same.tracks] == ["Ready", "Ready"]
+    assert listed.pagination.total_records >= 1
+    info = sdk.manage_videos.retrieve_media_input_info(media_id=made.id).data
+    assert (info.configuration.url, info.file.container_format) == ("https://example.com/video.mp4", "mp4")
+
+
+def test_a_file_that_is_no_video_is_failed_for_the_sdk_too(sdk, running):
+    made = created(sdk)
+    running.deliver(made.id, footage.make("text"))
+    assert sdk.manage_videos.get_media(media_id=made.id).data.status == "Failed"
+
+
+def test_metadata_is_replaced(sdk):
+    made = created(sdk, metadata={"a": "1"})
+    changed = sdk.manage_videos.updated_media(media_id=made.id, metadata={"user": "fastpix_admin"}).data
+    assert changed.metadata == {"user": "fastpix_admin"}
+
+
+def test_a_deleted_media_is_not_found_afterwards(sdk):
+    made = created(sdk)
+    assert sdk.manage_videos.delete_media(media_id=made.id).success is True
+    with pytest.raises(errors.FastpixError) as caught:
+        sdk.manage_videos.delete_media(media_id=made.id)
+    assert caught.value.status_code == 404
+    assert caught.value.data.error.message == "media workspace relation not found"
+
+
+def test_playback_ids_are_created_read_listed_and_deleted(sdk):
+    made = created(sdk)
+    second = sdk.playback.create_media_playback_id(media_id=made.id, access_policy="private", resolution="720p").data
+    assert (second.access_policy, second.resolution) == ("private", "720p")
+    assert second.access_restrictions.domains.default_policy == "allow"
+    assert sdk.playback.get_playback_id(media_id=made.id, playback_id=second.id).data.id == second.id
+    listed = sdk.playback.list_playback_ids(media_id=made.id).data
+    assert [p.id for p in listed] == [made.playback_ids[0].id, second.id]
+    assert sdk.playback.delete_media_playback_id(media_id=made.id, playback_id=second.id).success is True
+    with pytest.raises(errors.FastpixError) as caught:
+        sdk.playback.get_playback_id(media_id=made.id, playback_id=second.id)
+    assert (caught.value.status_code, caught.value.data.error.message) == (404, "Media/PlaybackId not Found")
+
+
+def test_an_upload_is_created_listed_and_cancelled(sdk):
+    upload = sdk.input_video.direct_upload_video_media(
+        request={"cors_origin": "*", "push_media_settings": {"access_policy": "public", "metadata": {"a": "b"}}}
+    ).data
+    assert (upload.status, upload.timeout, upload.cors_origin) == ("waiting", 14400, "*")
+    assert upload.upload_id in [u.upload_id for u in sdk.manage_videos.list_uploads(limit=50).data]
+    cancelled = sdk.manage_videos.cancel_upload(upload_id=upload.upload_id).data
+    assert cancelled.status == "cancelled"
+    with pytest.raises(errors.FastpixError) as caught:
+        sdk.manage_videos.cancel_upload(upload_id=upload.upload_id)
+    assert caught.value.status_code == 400
+    assert upload.upload_id not in [u.upload_id for u in sdk.manage_videos.list_uploads(limit=50).data]
+
+
+def test_wrong_credentials_raise_the_sdks_own_unauthorized_error(running):
+    with pytest.raises(errors.FastpixError) as caught:
+        running.client(password="wrong").manage_videos.list_media()
+    assert caught.value.status_code == 401
+    assert caught.value.data.error.code == 401
+
+
+def test_a_bad_value_raises_an_error_that_names_the_field(sdk):
+    with pytest.raises(errors.ValidationErrorResponse) as caught:
+        sdk.input_video.create_media(inputs=INPUTS, access_policy="public", mp4_support="capped_4k")
+    assert caught.value.fields == [{"field": "mp4Support", "message": "is not supported yet"}]
+    with pytest.raises(errors.ValidationErrorResponse) as caught:
+        sdk.manage_videos.get_media(media_id="not-a-uuid")
+    assert caught.value.fields == [{"field": "mediaId", "message": "is invalid"}]
+
+
+def test_an_unknown_media_raises_not_found(sdk):
+    with pytest.raises(errors.FastpixError) as caught:
+        sdk.manage_videos.get_media(media_id=str(uuid.uuid4()))
+    assert caught.value.status_code == 404
+
+
+def test_the_async_client_works_as_the_sync_one(running):
+    async def both():
+        async with running.client() as sdk:
+            made = await sdk.input_video.create_media_async(inputs=INPUTS, access_policy="public")
+            return made.data.id, (await sdk.manage_videos.get_media_async(media_id=made.data.id)).data.id
+
+    made, read = asyncio.run(both())
+    assert made == read
+
+
+def test_an_older_sdk_reads_the_duration_that_it_can_parse(sdk, running):
+    made = created(sdk)
+    running.deliver(made.id, footage.make("plain"))
+    url = f"{running.url}/v1/on-demand/{made.id}"
+    for agent, kind in (("fastpix-sdk/python 1.1.5 2.7 1.1.5 fastpix_python", str), ("python-httpx", float)):
+        answer = httpx.get(url, headers={"User-Agent": agent}, auth=(USERNAME, PASSWORD))
+        assert isinstance(answer.json()["data"]["duration"], kind)
