@@ -43,8 +43,7 @@ def from_times(times_s: NDArray[np.float64]) -> Cadence:
     constant = _constant_rate(times, average)
     if constant is not None:
         return Cadence(_capped(constant), float(constant), is_vfr=False)
-    typical = float(np.median(np.diff(times)))
-    nominal = 1 / typical if typical > 0 else average
+    nominal = _typical_rate(np.diff(times), average)
     return Cadence(_capped(_nearest_standard(nominal)), nominal, is_vfr=True)
 
 
@@ -67,6 +66,15 @@ def snap(rate: Fraction) -> Fraction:
 def is_on_grid(times_s: NDArray[np.float64], fps: Fraction) -> bool:
     """Whether frames shown at these sorted times, the first at time 0 or later, each have a grid point of their own."""
     return _deviation(times_s, fps) <= _ON_GRID_FRAMES
+
+
+def _typical_rate(intervals: NDArray[np.float64], average: float) -> float:
+    """Frames a second between true neighbours: the mean of the usual intervals evens out coarse clocks."""
+    median = float(np.median(intervals))
+    if median <= 0:
+        return average
+    usual = intervals[(intervals > median * 0.7) & (intervals < median * 1.3)]
+    return 1 / float(usual.mean())
 
 
 def _constant_rate(times: NDArray[np.float64], average: float) -> Fraction | None:

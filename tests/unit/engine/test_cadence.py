@@ -45,6 +45,12 @@ def test_dropped_frames_are_variable_on_the_rate_between_neighbours():
     assert (found.fps, found.is_vfr) == (Fraction(30), True)
 
 
+def test_a_coarse_clock_does_not_turn_variable_ntsc_into_thirty():
+    steady = times(Fraction(30000, 1001), 300, tick_hz=1000)
+    found = cadence.from_times(np.delete(steady, range(60, 100)))
+    assert (found.fps, found.is_vfr) == (Fraction(30000, 1001), True)
+
+
 def test_rates_without_an_index_are_snapped_and_fields_are_not_frames():
     assert cadence.from_rates(Fraction(2997, 100), Fraction(2997, 100)).fps == Fraction(30000, 1001)
     woven = cadence.from_rates(Fraction(60000, 1001), Fraction(30000, 1001))
