@@ -283,8 +283,7 @@ def _inputs(recipe: Recipe, folder: Path) -> list[str]:
 
 
 def _outputs(recipe: Recipe) -> list[str]:
-    filters = ["-vf", recipe.filters] if recipe.filters else []
-    return [*filters, *recipe.video, *recipe.audio]
+    return [*(["-vf", recipe.filters] if recipe.filters else []), *recipe.video, *recipe.audio]
 
 
 def _frames(count: int, fps: Fraction, size: tuple[int, int]) -> Iterator[bytes]:

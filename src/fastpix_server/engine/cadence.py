@@ -37,7 +37,7 @@ class Cadence:
 def from_times(times_s: NDArray[np.float64]) -> Cadence:
     """The cadence of frames that are shown at these times (any order, seconds)."""
     times = np.sort(times_s)
-    if len(times) < 2 or times[-1] <= times[0]:
+    if len(times) < 2 or times[-1] - times[0] < 1e-6:  # less than any clock's tick
         return Cadence(_SINGLE_FRAME_FPS, float(_SINGLE_FRAME_FPS), is_vfr=False)
     average = (len(times) - 1) / float(times[-1] - times[0])
     constant = _constant_rate(times, average)
@@ -74,7 +74,7 @@ def _typical_rate(intervals: NDArray[np.float64], average: float) -> float:
     if median <= 0:
         return average
     usual = intervals[(intervals > median * 0.7) & (intervals < median * 1.3)]
-    return 1 / float(usual.mean())
+    return 1 / float(usual.mean() if len(usual) else median)
 
 
 def _constant_rate(times: NDArray[np.float64], average: float) -> Fraction | None:
