@@ -191,10 +191,10 @@ def retry_after_s(text: str | None, now: datetime) -> float | None:
 
 def sniff(first: bytes, content_type: str) -> Refused | None:
     """Refuses what is text: no container or codec that we read begins so. The first bytes decide, not the label."""
-    head = first[:SNIFF_BYTES]
-    if not head or not _is_text(head):
+    decoded = _as_text(first[:SNIFF_BYTES])
+    if not decoded:
         return None
-    text = head.decode("latin-1").lstrip("\ufeff\xef\xbb\xbf \t\r\n").lower()
+    text = decoded.lstrip("\ufeff \t\r\n").lower()
     if "#extm3u" in text[:64] or text.startswith(("ffconcat", "[playlist]")):
         return Refused("source_is_playlist", "The URL leads to a playlist, not to a media file; name the file itself.")
     if text.startswith(("<!doctype html", "<html", "<head", "<body", "<script")) or "html" in content_type.lower():
@@ -203,20 +203,21 @@ def sniff(first: bytes, content_type: str) -> Refused | None:
     return Refused("source_is_text", "The URL leads to a text file, not to a media file.")
 
 
-def _is_text(head: bytes) -> bool:
-    """Printable characters of UTF-8 or UTF-16; a character cut at the end does not count."""
+def _as_text(head: bytes) -> str | None:
+    """Printable UTF-8 or UTF-16, else None; a character cut at the end does not count."""
     if head.startswith((b"\xff\xfe", b"\xfe\xff")):
         text = head[: len(head) & ~1].decode("utf-16", "replace")
     elif b"\0" in head:
-        return False
+        return None
     else:
         try:
             text = head.decode("utf-8")
         except UnicodeDecodeError as fault:
             if len(head) < SNIFF_BYTES or fault.start < len(head) - 3:
-                return False
+                return None
             text = head[: fault.start].decode("utf-8")
-    return "\ufffd" not in text and all(c.isprintable() or c in "\t\r\n\f" for c in text.lstrip("\ufeff"))
+    is_plain = "\ufffd" not in text and all(c.isprintable() or c in "\t\r\n\f" for c in text.lstrip("\ufeff"))
+    return text if is_plain else None
 
 
 def too_large(max_size_bytes: int) -> Refused:
