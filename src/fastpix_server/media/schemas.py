@@ -2,7 +2,7 @@
 
 - Requests are strict: no coercion, every bad field is reported, unknown fields are ignored, `null` means "not given".
 - An option whose effect does not exist yet is refused by name instead of accepted and forgotten
-  (docs/decisions/unsupported-options-are-refused.md).
+  (docs/decisions/0008-refuse-what-has-no-effect.md).
 """
 
 import re
@@ -114,24 +114,10 @@ class Rules(Request):
     allow: Annotated[list[Text], Field(max_length=RULES_MAX)] = []
     deny: Annotated[list[Text], Field(max_length=RULES_MAX)] = []
 
-    def is_default(self) -> bool:
-        return self.default_policy == "allow" and not self.allow and not self.deny
-
 
 class AccessRestrictions(Request):
     domains: Rules = Rules()
     user_agents: Rules = Rules()
-
-
-def _open_to_all(value: AccessRestrictions) -> AccessRestrictions:
-    """Restrictions that the gate does not enforce yet must not look as if it did."""
-    for field, rules in (("domains", value.domains), ("userAgents", value.user_agents)):
-        if not rules.is_default():
-            raise refused("is not supported yet", below=field)
-    return value
-
-
-Restrictions = Annotated[AccessRestrictions, AfterValidator(_open_to_all)]
 
 
 class AutoSubtitles(Request):
@@ -153,7 +139,7 @@ class Policy(Request):
     """Who may play: the part that a media's first playback id and later ones share."""
 
     access_policy: AccessPolicy = "public"
-    access_restrictions: Restrictions = AccessRestrictions()
+    access_restrictions: AccessRestrictions = AccessRestrictions()
     drm_configuration_id: Uuid | None = Field(default=None, validate_default=True)
 
     @field_validator("drm_configuration_id")

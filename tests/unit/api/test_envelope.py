@@ -136,11 +136,18 @@ async def test_eleven_metadata_entries_are_one_too_many(api):
     assert fields(await api.http.post("/on-demand", json=body)) == {"metadata": "must have at most 10 entries"}
 
 
-async def test_restrictions_that_nobody_enforces_yet_are_refused(api):
-    body = {**VIDEO, "accessRestrictions": {"domains": {"defaultPolicy": "deny", "allow": ["example.com"]}}}
-    assert fields(await api.http.post("/on-demand", json=body)) == {
-        "accessRestrictions.domains": "is not supported yet"
+async def test_restrictions_are_kept_with_the_playback_id_and_their_lists_are_bounded(api):
+    wanted = {
+        "domains": {"defaultPolicy": "deny", "allow": ["example.com"], "deny": []},
+        "userAgents": {"defaultPolicy": "allow", "allow": [], "deny": []},
     }
+    made = await api.create(accessRestrictions={"domains": {"defaultPolicy": "deny", "allow": ["example.com"]}})
+    assert made["playbackIds"][0]["accessRestrictions"] == wanted
+    listed = await api.http.get(f"/on-demand/{made['id']}/playback-ids")
+    assert listed.json()["data"][0]["accessRestrictions"] == wanted
+    for count, status in ((100, 201), (101, 422)):
+        rules = {"userAgents": {"deny": [f"bot {n}" for n in range(count)]}}
+        assert (await api.http.post("/on-demand", json={**VIDEO, "accessRestrictions": rules})).status_code == status
 
 
 @pytest.mark.parametrize("media_id", ["x", "1", "not-a-uuid", "0" * 36, "a" * 5000, "%00", "é"])
