@@ -103,11 +103,13 @@ def make_segment_maker(platform: Platform) -> "SegmentMaker":
 
 def make_registry(platform: Platform, maker: "SegmentMaker") -> "Registry":
     """Every job of every room."""
+    from fastpix_server.api import idempotency
     from fastpix_server.base.guard import AddressPolicy
     from fastpix_server.jobs.registry import Registry
     from fastpix_server.media.fetch import FetchLimits, MediaFetch
     from fastpix_server.media.jobs import MediaJobs
     from fastpix_server.media.uploads import UploadJobs
+    from fastpix_server.outbox import events
     from fastpix_server.playback import service as playback
 
     registry = Registry()
@@ -117,4 +119,11 @@ def make_registry(platform: Platform, maker: "SegmentMaker") -> "Registry":
     MediaFetch(platform.db, platform.storage, AddressPolicy(settings.fetch.allow_cidrs), limits).register(registry)
     UploadJobs(platform.db, platform.storage, settings.urls.public).register(registry)
     registry.add(playback.FILL_JOB, maker.fill, queue="fill")
+
+    async def purge_kept() -> None:
+        await idempotency.purge(db=platform.db)
+        async with platform.db.unit() as tx:
+            await events.purge(tx)
+
+    registry.every("29 * * * *", "platform.purge", purge_kept)
     return registry
