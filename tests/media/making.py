@@ -1,4 +1,4 @@
-"""Plans written by hand, encodes collected in memory, and eyes for what came out."""
+"""Plans (by hand, or as the platform makes them), encodes collected in memory, and eyes for what came out."""
 
 import asyncio
 import dataclasses
@@ -10,12 +10,15 @@ from pathlib import Path
 
 import av
 import numpy as np
+from tests import footage
 
 from fastpix_server.engine.encode import encode_audio, encode_video
 from fastpix_server.engine.inits import make_init
-from fastpix_server.engine.plan import AudioRendition, Plan, Timeline, VideoRendition
+from fastpix_server.engine.plan import AudioRendition, Plan, Timeline, VideoRendition, make_plan
+from fastpix_server.engine.probe import needs_remux, probe
+from fastpix_server.engine.remux import remux
+from fastpix_server.engine.run import run
 from fastpix_server.engine.source import VideoFacts
-from tests import footage
 
 SMALL = VideoRendition("180p", "encode", 320, 180, 400_000, 250_000, 23, "faster", "avc1.640015")
 MIDDLE = VideoRendition("360p", "encode", 640, 360, 800_000, 500_000, 23, "faster", "avc1.64001e")
@@ -53,6 +56,19 @@ def plan_for(
     video = dataclasses.replace(video, **facts)
     audios = () if audio is None or audio_index < 0 else (dataclasses.replace(audio, stream_index=audio_index),)
     return Plan("r", "mp4", start_s, timeline.duration_s, timeline, video, seeks, tuple(rungs), audios)
+
+
+async def prepared(kind: str, folder: Path) -> tuple[Plan, Path]:
+    """Probe, remux if needed, plan: what the platform does. Of the encoded rungs only the largest and the smallest."""
+    path = footage.make(kind)
+    facts = await probe(path, run=run)
+    if needs_remux(facts):
+        normal = folder / f"{kind}-normal.mp4"
+        await remux(path, normal, facts)
+        path, facts = normal, await probe(normal, run=run)
+    plan = make_plan(facts, copy=None)
+    rungs = plan.videos[:1] + plan.videos[1:][-1:]
+    return dataclasses.replace(plan, videos=rungs), path
 
 
 def _look(path: Path) -> tuple[float, float, list[float], int, int]:

@@ -27,6 +27,8 @@ MAX_PIXELS = 40_000_000  # 8K is 33 million; a picture larger than this is an at
 # and `fps=start_time` drops what comes too soon. Half a second covers reordering and coarse timestamps.
 SEEK_MARGIN_S = Fraction(1, 2)
 
+HD_WIDTH = 1280
+
 GROUP_FRAMES_MAX = 100_000  # x264 never starts a group by itself: only forced key frames cut fragments
 B_FRAMES = 3
 INIT_FRAMES = 8  # enough for B-frames to appear, so that the edit list is the real one
@@ -80,6 +82,7 @@ def video_command(
         *("-max_error_rate", "1"),
         # -reinit_filter 0: a stream that changes size or colour half-way would restart the graph and its count.
         *("-reinit_filter", "0"),
+        *assumed_colours(plan.video),
         # -noaccurate_seek: the graph counts from the key frame itself. Accurate seeking drops by DTS rules.
         *("-noaccurate_seek", "-ss", seconds(seek_s)),
         *input_file(source),
@@ -120,13 +123,25 @@ def video_limits(plan: Plan, renditions: Sequence[VideoRendition], k0: int, k1: 
     return Limits(cpu_s=cpu_s, wall_s=float(cpu_s), memory_bytes=memory_bytes)
 
 
+def assumed_colours(video: VideoFacts) -> list[str]:
+    """What a decoder should take for granted when the stream does not name its matrix.
+
+    Without it ffmpeg assumes BT.601 at every size; players and ITU-R BT.709 say that high definition is BT.709.
+    """
+    return ["-colorspace", "bt709"] if max(video.width, video.height) >= HD_WIDTH and not video.is_hdr else []
+
+
 def seek_before(plan: Plan, k: int) -> Fraction:
-    """Presentation time, at or before segment k's start, where decoding begins."""
+    """Presentation time where decoding for segment k begins: at or before its start.
+
+    A coarse clock may put the key frame a rounding error later; asking for the start would then decode the whole
+    group before it.
+    """
     start_s = plan.timeline.start_s(k)
     known_s = plan.seeks_s[k]
     if known_s is None:
         return max(Fraction(0), start_s - SEEK_MARGIN_S)
-    return max(Fraction(0), min(Fraction(round(known_s * 1_000_000), 1_000_000), start_s))
+    return max(Fraction(0), Fraction(round(known_s * 1_000_000), 1_000_000))
 
 
 def grid_filters(video: VideoFacts, fps: Fraction, offset_s: Fraction, frames: int) -> str:

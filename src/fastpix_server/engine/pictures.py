@@ -93,6 +93,7 @@ def picture_command(
         *command.preamble(),
         *command.input_guard(),
         *("-threads", "1", "-max_error_rate", "1"),
+        *command.assumed_colours(video),
         *("-noaccurate_seek", "-ss", command.seconds(seek_s)),
         *command.input_file(source),
         *("-filter_complex", f"[0:{video.stream_index}]{graph}[o]", "-map", "[o]", "-frames:v", "1"),
