@@ -13,10 +13,10 @@ Fit = Literal["preserve", "stretch", "crop", "pad"]
 PictureFormat = Literal["jpg", "png", "webp"]
 
 PICTURES = "pictures"
-# Longest source that is accepted (12 h) in milliseconds, with room: bounds the digits of a name.
+# The digits hold 12 hours (the longest source) in segments and in milliseconds, with room.
 _SEGMENT = re.compile(r"([A-Za-z0-9_-]{1,32})/([0-9]{1,6})")
 _INIT = re.compile(r"([A-Za-z0-9_-]{1,32})/init")
-_PICTURE = re.compile(r"pictures/t([0-9]{1,9})-w([0-9]{1,4})-h([0-9]{1,4})-([a-z]{4,8})\.(jpg|png|webp)")
+_PICTURE = re.compile(r"pictures/t([0-9]{1,9})-w([0-9]{1,4})-h([0-9]{1,4})-([a-z]{3,8})\.(jpg|png|webp)")
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -60,14 +60,9 @@ class Runner:
         self._is_stopped = False
 
     @property
-    def is_resting(self) -> bool:
-        """Alive, ahead of all requests, using memory but no processor."""
-        return not self._is_working and not self.is_over
-
-    @property
     def is_pressing(self) -> bool:
         """A viewer waits for what this one makes; otherwise it only works ahead."""
-        return self._is_awaited(self.next_k, self.end)
+        return self._is_awaited(self.next_k, self._reach)
 
     def pause(self) -> None:
         self._control.pause()
@@ -77,7 +72,11 @@ class Runner:
 
     def serves(self, k: int) -> bool:
         """True when `k` will come from here soon enough: it is at most `ahead` segments away."""
-        return not self.is_over and not self._is_stopped and self.next_k <= k < min(self.end, self.next_k + self._ahead)
+        return not self.is_over and not self._is_stopped and self.next_k <= k < self._reach
+
+    @property
+    def _reach(self) -> int:
+        return min(self.end, self.next_k + self._ahead)
 
     def has_passed(self, k: int) -> bool:
         return not self.is_over and self.first <= k < self.next_k

@@ -48,18 +48,26 @@ class OpenTarget:
 
 
 class Runners:
-    """Room for a bounded number of encoders. At the bound one that rests makes way; if none does, callers queue."""
+    """Room for a bounded number of encoders: at the bound those who only work ahead end; if there are none, wait."""
 
     def __init__(self, count: int) -> None:
         self._room = asyncio.Semaphore(count)
+        self._queued = 0
         self._alive: set[Runner] = set()
 
     @asynccontextmanager
     async def room(self) -> AsyncIterator[None]:
-        if self._room.locked():
-            self._evict()
-        async with self._room:
+        self._queued += 1
+        try:
+            if self._room.locked():
+                self.balance()
+            await self._room.acquire()
+        finally:
+            self._queued -= 1
+        try:
             yield
+        finally:
+            self._room.release()
 
     @asynccontextmanager
     async def alive(self, runner: Runner) -> AsyncIterator[None]:
@@ -74,18 +82,22 @@ class Runners:
             self.balance()
 
     def balance(self) -> None:
-        """While somebody waits for a segment, those who only work ahead stand still: the waiting one gets the cores."""
+        """To be called whenever somebody begins or ceases to wait.
+
+        While anybody waits for a segment, encoders that only work ahead stand still: the waiting one gets the cores.
+        As many of them as there are callers without room end, the least recently used first.
+        """
         pressing = {runner for runner in self._alive if runner.is_pressing}
-        for runner in self._alive:
-            if pressing and runner not in pressing:
+        ahead = sorted(self._alive - pressing, key=lambda runner: runner.touched_s)
+        for runner in ahead[: self._queued]:
+            runner.stop()
+        for runner in ahead[self._queued :]:
+            if pressing:
                 runner.pause()
             else:
                 runner.resume()
-
-    def _evict(self) -> None:
-        resting = [runner for runner in self._alive if runner.is_resting]
-        if resting:
-            min(resting, key=lambda runner: runner.touched_s).stop()
+        for runner in pressing:
+            runner.resume()
 
     def __len__(self) -> int:
         return len(self._alive)
