@@ -96,7 +96,8 @@ async def test_an_interlaced_source_becomes_full_frames_of_its_first_fields(tmp_
     made = await make(plan, source, order=range(plan.timeline.segment_count))
     stream = await made.write(plan.videos[0].name, tmp_path / "o.mp4")
     numbers = footage.frame_numbers("-i", str(stream))
-    assert (numbers == 2 * np.arange(plan.timeline.frames)).all()  # field pairs (0,1), (2,3) ...
+    # Field pairs (0,1), (2,3) ...: the lowest bar stands still (dark, bright) and may be woven; the others may not.
+    assert (numbers // 2 == np.arange(plan.timeline.frames)).all()
     combed, clean = (combing(f) for f in (source, stream))
     assert clean < combed / 3
 
