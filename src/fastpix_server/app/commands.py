@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from fastpix_server.app.secrets import Credentials
     from fastpix_server.app.settings import Settings
 
-# Real, short, public and long-lived: it works when it is pasted.
+# A short public clip. It is on somebody else's server: no test depends on it, and it may go away.
 EXAMPLE_MEDIA_URL = "https://storage.googleapis.com/gtv-videos-bucket/sample/ForBiggerBlazes.mp4"
 
 
