@@ -134,14 +134,15 @@ def assumed_colours(video: VideoFacts) -> list[str]:
 def seek_before(plan: Plan, k: int) -> Fraction:
     """Presentation time where decoding for segment k begins: at or before its start.
 
-    A coarse clock may put the key frame a rounding error later; asking for the start would then decode the whole
-    group before it.
+    A coarse clock may put the key frame up to half a frame later; asking for the start would then decode the whole
+    group before it. What lies further behind is no key frame of this segment.
     """
     start_s = plan.timeline.start_s(k)
     known_s = plan.seeks_s[k]
     if known_s is None:
         return max(Fraction(0), start_s - SEEK_MARGIN_S)
-    return max(Fraction(0), Fraction(round(known_s * 1_000_000), 1_000_000))
+    key_s = Fraction(round(known_s * 1_000_000), 1_000_000)
+    return max(Fraction(0), key_s if key_s - start_s < 1 / (2 * plan.timeline.fps) else start_s)
 
 
 def grid_filters(video: VideoFacts, fps: Fraction, offset_s: Fraction, frames: int) -> str:
