@@ -3,8 +3,9 @@
 import asyncio
 import contextlib
 import dataclasses
+import inspect
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import httpx
@@ -130,6 +131,16 @@ class Playing:
 
     async def close(self) -> None:
         await self._stack.aclose()
+
+
+async def until(condition: Callable[[], object], timeout_s: float = 15.0) -> None:
+    """`condition` may be a coroutine function."""
+    async with asyncio.timeout(timeout_s):
+        while True:
+            result = condition()
+            if (await result) if inspect.isawaitable(result) else result:
+                return
+            await asyncio.sleep(0.05)
 
 
 @contextlib.asynccontextmanager

@@ -4,10 +4,8 @@ import asyncio
 import collections
 import contextlib
 import dataclasses
-import inspect
 import io
 import time
-from collections.abc import Callable
 
 import httpx
 import psutil
@@ -16,7 +14,7 @@ from PIL import Image
 from sqlalchemy import text
 from tests import footage
 from tests.planned import planned
-from tests.playing import Playing, Published
+from tests.playing import Playing, Published, until
 
 from fastpix_server.base import ids
 from fastpix_server.base.errors import ServiceFault, SourceFault
@@ -74,16 +72,6 @@ async def film(stage: Playing) -> Published:
 
 
 RUNG = "270p"
-
-
-async def until(condition: Callable[[], object], timeout_s: float = 15.0) -> None:
-    """`condition` may be a coroutine function."""
-    async with asyncio.timeout(timeout_s):
-        while True:
-            result = condition()
-            if (await result) if inspect.isawaitable(result) else result:
-                return
-            await asyncio.sleep(0.05)
 
 
 async def test_a_crowd_on_two_edges_and_two_workers_makes_each_segment_once(
