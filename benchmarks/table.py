@@ -5,11 +5,12 @@ import os
 import platform
 import subprocess
 from collections.abc import Iterable
+from pathlib import Path
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Row:
-    """`ratio` is measured / compared; `aim` is the sentence that the figure should satisfy, `met` None where there is no aim."""
+    """`ratio` is measured / compared; `aim` is what the figure should satisfy, `met` None where there is no aim."""
 
     what: str
     measured: str
@@ -20,9 +21,11 @@ class Row:
 
 
 def machine() -> str:
-    model = next((line.split(":", 1)[1].strip() for line in open("/proc/cpuinfo") if line.startswith("model name")), "")
+    lines = Path("/proc/cpuinfo").read_text().splitlines()
+    model = next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), "")
     commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True).stdout.strip()
-    return f"commit {commit or 'unknown'}; {os.cpu_count()} cores, {model or platform.machine()}, Python {platform.python_version()}"
+    processor = f"{os.cpu_count()} cores, {model or platform.machine()}"
+    return f"commit {commit or 'unknown'}; {processor}, Python {platform.python_version()}"
 
 
 def as_markdown(title: str, rows: Iterable[Row]) -> str:

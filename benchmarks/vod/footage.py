@@ -10,7 +10,7 @@ FFMPEG = imageio_ffmpeg.get_ffmpeg_exe()
 
 
 def lasting(duration_s: int, *, height: int = 720) -> Path:
-    """A film trailer scaled to 16:9 `height`, H.264 with 2 s GOPs and AAC, repeated to `duration_s` without encoding again."""
+    """A film trailer in 16:9, H.264 with 2 s GOPs and AAC, repeated to `duration_s` without encoding again."""
     folder = footage.cache_dir() / "benchmarks"
     folder.mkdir(parents=True, exist_ok=True)
     base = folder / f"base-{height}.mp4"

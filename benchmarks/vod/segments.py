@@ -1,5 +1,6 @@
 """A cold segment over HTTP: near and far, short and long sources, idle and while the background fills."""
 
+import itertools
 import re
 import statistics
 import time
@@ -20,7 +21,7 @@ def rungs_of(base_url: str, playback_id: str) -> dict[int, str]:
     url = f"{base_url}/{playback_id}.m3u8"
     lines = httpx.get(url).raise_for_status().text.splitlines()
     found = {}
-    for line, uri in zip(lines, lines[1:], strict=False):
+    for line, uri in itertools.pairwise(lines):
         size = re.search(r"RESOLUTION=\d+x(\d+)", line)
         if size and "/source/" not in uri:
             found[int(size[1])] = urljoin(url, uri)

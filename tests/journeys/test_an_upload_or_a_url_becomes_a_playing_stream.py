@@ -3,6 +3,7 @@
 import json
 import re
 import subprocess
+import sys
 import time
 import urllib.request
 from pathlib import Path
@@ -12,7 +13,6 @@ from urllib.parse import urljoin
 import httpx
 import imageio_ffmpeg
 import pytest
-
 from tests import footage
 from tests.web_server import FileServer
 
@@ -81,7 +81,7 @@ def video_frames(url: str) -> int:
 
 
 def test_a_url_becomes_a_stream_whose_every_rung_has_every_frame(platform: Any, api: httpx.Client) -> None:
-    clip = footage.big_buck_bunny()
+    clip = footage.bigbuckbunny()
     with FileServer(clip.parent) as server:
         created = create_from_url(api, server.url(clip.name), title="Bunny", metadata={"course": "7"})
         media, seen = wait_until_settled(api, created["id"])
@@ -95,14 +95,14 @@ def test_a_url_becomes_a_stream_whose_every_rung_has_every_frame(platform: Any, 
     url = f"{platform.base_url}/{playback_id}.m3u8"
     master = httpx.get(url)
     assert master.status_code == 200
-    rungs = variants(master.text, url)
+    rungs = [rung for rung in variants(master.text, url) if "/a0/" not in rung]
     assert len(rungs) >= 3
     for rung in rungs:
         assert video_frames(rung) == source_frames
 
 
 def test_an_uploaded_file_plays_within_moments_and_has_a_picture(platform: Any, api: httpx.Client) -> None:
-    clip = footage.big_buck_bunny()
+    clip = footage.bigbuckbunny()
     upload = api.post(
         "/v1/on-demand/upload", json={"corsOrigin": "*", "pushMediaSettings": {"accessPolicy": "public"}}
     ).json()["data"]
@@ -128,7 +128,7 @@ def test_an_uploaded_file_plays_within_moments_and_has_a_picture(platform: Any, 
 
 
 def test_a_deleted_media_is_gone_with_its_bytes(platform: Any, api: httpx.Client) -> None:
-    clip = footage.big_buck_bunny()
+    clip = footage.bigbuckbunny()
     with FileServer(clip.parent) as server:
         media, _ = wait_until_settled(api, create_from_url(api, server.url(clip.name))["id"])
     playback_id = media["playbackIds"][0]["id"]
@@ -149,10 +149,8 @@ def test_the_readme_example_works_as_printed(platform: Any, tmp_path: Path) -> N
     (tmp_path / "fastpix-data").mkdir()
     credentials = {"username": platform.username, "password": platform.password}
     (tmp_path / "fastpix-data/credentials.json").write_text(json.dumps(credentials))
-    (tmp_path / "video.mp4").write_bytes(footage.big_buck_bunny().read_bytes())
+    (tmp_path / "video.mp4").write_bytes(footage.bigbuckbunny().read_bytes())
     code = code.replace("http://127.0.0.1:8080", platform.base_url)
-    import sys
-
     done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr
     status, page_url = done.stdout.split()

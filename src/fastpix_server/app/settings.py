@@ -50,6 +50,7 @@ VARIABLES: Mapping[str, str] = {
     "FASTPIX_RATE_LIMIT_PER_S": "50",
     "FASTPIX_RATE_LIMIT_BURST": "100",
     "FASTPIX_MASTER_KEY": "made at first start",
+    "FASTPIX_BACKGROUND_FILL": "on",
     "FASTPIX_API_GENERATION": "by the client's User-Agent",
     "FASTPIX_FFMPEG": "from the installed wheel",
     "FASTPIX_FFPROBE": "from the installed wheel",
@@ -155,6 +156,7 @@ class Settings:
     api_generation: Generation
     ffmpeg: str
     ffprobe: str
+    fills_in_background: bool
     log_level: str
 
 
@@ -210,6 +212,7 @@ def _read(reader: "_Reader") -> Settings:
         api_generation=reader.choice("FASTPIX_API_GENERATION", "auto", {"1": "1", "2": "2", "3": "3"}),
         ffmpeg=reader.parsed("FASTPIX_FFMPEG", "", _program),
         ffprobe=reader.parsed("FASTPIX_FFPROBE", "", _program),
+        fills_in_background=reader.choice("FASTPIX_BACKGROUND_FILL", True, {"on": True, "off": False}),
         log_level=reader.choice("FASTPIX_LOG_LEVEL", "info", {level: level for level in log.LEVELS}),
     )
 

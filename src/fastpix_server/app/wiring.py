@@ -25,6 +25,11 @@ if TYPE_CHECKING:
 QUEUES: Mapping[str, int] = {"fetch": 8, "prepare": 2, "fill": 1, "default": 8}
 
 
+def queues(settings: Settings) -> Mapping[str, int]:
+    """The queues that this machine's worker serves. Jobs of a queue that nobody serves wait."""
+    return {name: size for name, size in QUEUES.items() if name != "fill" or settings.fills_in_background}
+
+
 @dataclasses.dataclass(frozen=True, slots=True)
 class Platform:
     """What every role works with."""

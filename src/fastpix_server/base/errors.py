@@ -1,4 +1,4 @@
-"""Every expected error, in one tree. HTTP lives in api/errors.py and edge; here is only what went wrong and whose fault it is.
+"""Every expected error, in one tree: what went wrong and whose fault it is. HTTP lives in api/errors.py and edge.
 
 FastpixError
 |-- Invalid            the request is malformed; carries every bad field

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from fastpix_server.app import settings
+from fastpix_server.app import settings, wiring
 from fastpix_server.app.settings import BadSettings, Secret
 
 
@@ -149,3 +149,11 @@ def test_s3_options_are_those_that_the_storage_knows():
 
     names = {name.removeprefix("FASTPIX_S3_").lower() for name in settings.VARIABLES if name.startswith("FASTPIX_S3_")}
     assert names == set(s3.OPTIONS)
+
+
+def test_a_worker_leaves_the_background_alone_when_it_is_told_so(tmp_path: Path) -> None:
+    folder = {"FASTPIX_DATA_DIR": str(tmp_path)}
+    assert "fill" in wiring.queues(settings.load(folder))
+    assert "fill" not in wiring.queues(settings.load({**folder, "FASTPIX_BACKGROUND_FILL": "off"}))
+    with pytest.raises(settings.BadSettings, match="FASTPIX_BACKGROUND_FILL is 'maybe'"):
+        settings.load({**folder, "FASTPIX_BACKGROUND_FILL": "maybe"})
