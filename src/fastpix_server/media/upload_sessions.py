@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 
 from prometheus_client import Counter
 
-from fastpix_server.base import ids, log
+from fastpix_server.base import errors, ids, log
 from fastpix_server.db.notify import Listener, notify
 from fastpix_server.db.pool import Database, Tx
 from fastpix_server.media import service, uploads, uploads_store
@@ -75,8 +75,15 @@ class UploadSessions:
             return await uploads_store.find(tx, upload_id)
 
     async def answer(self, upload: Upload, ask: Ask, receive: Receive) -> Reply:
-        """The reply to one request; the body is read only when it is to be stored. Raises Interrupted."""
-        reply = await self._answer(upload, ask, receive)
+        """The reply to one request; the body is read only when it is to be stored.
+
+        Raises Interrupted, and errors.Unavailable when the storage cannot take or show the bytes: the client resumes.
+        """
+        try:
+            reply = await self._answer(upload, ask, receive)
+        except (StorageError, OSError) as fault:
+            _log.exception("upload_storage_failed", upload_id=upload.id)
+            raise errors.Unavailable("The storage cannot be used at the moment; try again shortly.") from fault
         _replies.labels(str(reply.status)).inc()
         return reply
 
@@ -87,7 +94,7 @@ class UploadSessions:
         if isinstance(decision, Begin):
             return await self._begin(upload)
         if isinstance(decision, Finish):
-            return await self._finish(upload)
+            return await self._finish(upload, decision.total_bytes)
         if isinstance(decision, Cancel):
             return await self._cancel(upload)
         return decision
@@ -109,8 +116,8 @@ class UploadSessions:
             durable = await self._append(upload.id, store.offset, body)
         except StagingBusy:
             return Reply(503, message="temporarily unavailable", description="Another request sends to this upload.")
-        except StagingGap as gap:  # another writer, or a new beginning, came between the question and the answer
-            return Reply(308, gap.size_bytes)
+        except StagingGap:  # a rival finished, or a new beginning came, between the question and the answer
+            return await self._again(upload, store)
         except StagingTooLarge:
             text = f"An upload may have {self._max_size_bytes} bytes at most."
             return Reply(413, message="payload too large", description=text)
@@ -118,14 +125,14 @@ class UploadSessions:
             _bytes.inc(body.received_bytes)
         return after(store, received_bytes=body.received_bytes, has_extra=await body.has_more(), durable_bytes=durable)
 
-    async def _again(self, upload: Upload, store: Store) -> Reply:
-        """The row changed since it was read: ended, or begun with another size."""
+    async def _again(self, upload: Upload, store: Store) -> Reply | Finish:
+        """The session changed since it was read (ended, finished, begun with another size): as it stands now."""
         fresh = await self.find(upload.id)
         if fresh is None:
             return Reply(404, message="not found", description="There is no such upload.")
-        ask = Ask("PUT", f"bytes */{store.total_bytes or '*'}")
-        decision = decide(ask, await self._session(fresh))
-        return decision if isinstance(decision, Reply) else Reply(308, (await self._session(fresh)).durable_bytes)
+        decision = decide(Ask("PUT", f"bytes */{store.total_bytes or '*'}"), await self._session(fresh))
+        assert isinstance(decision, Reply | Finish)  # a status query never stores
+        return decision
 
     async def _append(self, upload_id: str, offset: int, body: "_Body") -> int:
         """Stores the body; an older request for the same upload is asked to leave. Raises StagingBusy."""
@@ -178,24 +185,22 @@ class UploadSessions:
         await uploads_store.forget_size(tx, upload_id)
         return Reply(201)
 
-    async def _finish(self, upload: Upload) -> Reply:
+    async def _finish(self, upload: Upload, total_bytes: int) -> Reply:
         """Completes in a task of its own: a client that hangs up now gets its media all the same."""
         task = self._completions.get(upload.id)
         if task is None:
-            task = asyncio.create_task(self._complete(upload))
+            task = asyncio.create_task(self._complete(upload, total_bytes))
             self._completions[upload.id] = task
             task.add_done_callback(lambda _: self._completions.pop(upload.id, None))
-        try:
-            is_complete = await asyncio.shield(task)
-        except StorageError:
-            _log.exception("upload_not_completed", upload_id=upload.id)
-            return Reply(503, message="temporarily unavailable", description="The file could not be kept yet.")
+        is_complete = await asyncio.shield(task)
         return Reply(200) if is_complete else Reply(410, message="gone", description="The upload was cancelled.")
 
-    async def _complete(self, upload: Upload) -> bool:
+    async def _complete(self, upload: Upload, total_bytes: int) -> bool:
         for attempt in range(TAKEOVER_TRIES):
             with contextlib.suppress(StagingBusy):
-                return await uploads.complete(self._db, self._storage, upload, public_url=self._public_url)
+                return await uploads.complete(
+                    self._db, self._storage, upload, total_bytes=total_bytes, public_url=self._public_url
+                )
             await asyncio.sleep(TAKEOVER_WAIT_S * (attempt + 1))
         raise StagingBusy(upload.id)
 

@@ -5,6 +5,7 @@ in the transaction that completes it; its URL is signed with a key of its own, s
 the session ends the URL.
 """
 
+import contextlib
 import hashlib
 import hmac
 import secrets
@@ -118,22 +119,21 @@ def current_status(upload: Upload) -> Literal["waiting", "cancelled", "completed
     return upload.status
 
 
-async def complete(db: Database, storage: Storage, upload: Upload, *, public_url: str) -> bool:
-    """All bytes are staged: they become the source, and the session a media. Safe to repeat at any point.
+async def complete(db: Database, storage: Storage, upload: Upload, *, total_bytes: int, public_url: str) -> bool:
+    """All `total_bytes` are staged: they become the source, and the session a media. Safe to repeat at any point.
 
-    False when the session was cancelled or had expired meanwhile. Raises StagingBusy while a writer is at work.
+    False when the session was cancelled or had expired meanwhile. Raises StagingBusy while a writer is at work, and
+    StagingMissing when the session was begun anew meanwhile.
     """
     key = service.source_key(upload.id)
-    try:
-        size_bytes = await storage.staging.finish(upload.id, key)
-    except StagingMissing:
-        size_bytes = 0  # dropped by a cancellation; the row knows
+    with contextlib.suppress(StagingMissing):  # then the row tells: completed by a rival, cancelled, begun anew
+        await storage.staging.finish(upload.id, key, size_bytes=total_bytes)
     async with db.unit() as tx:
         locked = await uploads_store.find(tx, upload.id, lock=True)
         status = "expired" if locked is None else locked.status
         # A new beginning may have taken the object away again before this lock: then there is nothing to complete.
         if status == "waiting":
-            if not size_bytes or await storage.objects.size(key) != size_bytes:
+            if await storage.objects.size(key) != total_bytes:
                 raise StagingMissing(upload.id)
             await uploads_store.close(tx, upload.id, "completed")
             await service.create_from_upload(
@@ -142,12 +142,12 @@ async def complete(db: Database, storage: Storage, upload: Upload, *, public_url
                 workspace_id=upload.workspace_id,
                 options=PushMediaSettings.model_validate(upload.settings),
                 source_url=url_of(upload, public_url),
-                size_bytes=size_bytes,
+                size_bytes=total_bytes,
             )
     if status == "waiting":
         _ended.labels("completed").inc()
-        _log.info("upload_completed", upload_id=upload.id, size_bytes=size_bytes)
-    elif status != "completed":
+        _log.info("upload_completed", upload_id=upload.id, size_bytes=total_bytes)
+    elif locked is not None and status != "completed":
         await storage.objects.delete(key)
     return status in ("waiting", "completed")
 
@@ -163,7 +163,7 @@ async def purge(db: Database, storage: Storage, *, public_url: str) -> int:
     for upload in over:
         stored = await durable_bytes(storage, upload)
         if upload.total_bytes is not None and stored == upload.total_bytes:
-            await complete(db, storage, upload, public_url=public_url)
+            await complete(db, storage, upload, total_bytes=stored, public_url=public_url)
             continue
         async with db.unit() as tx:
             locked = await uploads_store.find(tx, upload.id, lock=True)
@@ -196,7 +196,8 @@ class UploadJobs:
 
 async def durable_bytes(storage: Storage, upload: Upload) -> int:
     """What is stored: in staging, or as the object when a crash came before the session's last commit."""
-    return await storage.staging.size(upload.id) or await storage.objects.size(service.source_key(upload.id)) or 0
+    finished = await storage.objects.size(service.source_key(upload.id))
+    return await storage.staging.size(upload.id) if finished is None else finished
 
 
 def url_of(upload: Upload, public_url: str, *, with_session: bool | None = None) -> str:

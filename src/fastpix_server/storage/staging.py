@@ -7,7 +7,7 @@ StagingError
 |-- StagingBusy       another writer has the name now; try again
 |-- StagingGap        the offset lies beyond the durable bytes; carries their number
 |-- StagingTooLarge   the bytes would pass the limit; what fits is kept
-`-- StagingMissing    nothing is staged under the name, and the object is not there either
+`-- StagingMissing    the bytes meant are not staged under the name, and the object is not there either
 """
 
 from collections.abc import AsyncIterator
@@ -59,10 +59,11 @@ class Staging(Protocol):
     async def truncate0(self, name: str) -> None:
         """Forgets the bytes, so that the next append starts at 0. Raises StagingBusy."""
 
-    async def finish(self, name: str, key: str) -> int:
+    async def finish(self, name: str, key: str, *, size_bytes: int | None = None) -> int:
         """Turns the bytes into the object `key`; its size. Once more after success: the same answer.
 
-        Raises StagingBusy, StagingMissing.
+        An object that is there already wins over whatever was staged since: a late rival must not replace it.
+        With `size_bytes`, other than so many staged bytes are left alone. Raises StagingBusy, StagingMissing.
         """
 
     async def discard(self, name: str) -> None:

@@ -44,6 +44,8 @@ class LocalStaging:
 
     async def append(self, name: str, offset: int, chunks: AsyncIterator[bytes], *, max_size_bytes: int) -> int:
         data = self.local_path(name)
+        if offset > 0 and not data.exists():
+            raise StagingGap(name, offset, 0)  # before a writer would leave an empty file behind
         writer = _Writer(name, data)  # on the loop: two quick calls, and a cancelled thread could not leak the lock
         try:
             await asyncio.to_thread(lambda: writer.begin(self._durable_size(data)))
@@ -67,35 +69,44 @@ class LocalStaging:
 
         await asyncio.to_thread(cut)
 
-    async def finish(self, name: str, key: str) -> int:
-        return await asyncio.to_thread(self._finish, name, self._objects / check_key(key))
+    async def finish(self, name: str, key: str, *, size_bytes: int | None = None) -> int:
+        return await asyncio.to_thread(self._finish, name, self._objects / check_key(key), size_bytes)
 
-    def _finish(self, name: str, target: Path) -> int:
+    def _finish(self, name: str, target: Path, size_bytes: int | None) -> int:
         data = self.local_path(name)
-        if not data.exists():
-            if not target.is_file():
-                raise StagingMissing(name)
-            data.with_suffix(".mark").unlink(missing_ok=True)  # a crash came between the rename and this line
-            return target.stat().st_size
-        writer = _Writer(name, data)
         try:
-            writer.begin(self._durable_size(data))
-            os.fsync(writer.fd)
-            files.replace(data, target)
-            files.sync_folder(target.parent)
+            writer = _Writer(name, data, must_exist=True)
+        except FileNotFoundError:
+            return self._finished(name, target)
+        try:
+            if not target.is_file():  # asked under the lock: of two finishers the second finds the first one's object
+                durable = self._durable_size(data)
+                if durable == 0 or size_bytes not in (None, durable):
+                    raise StagingMissing(name)
+                writer.begin(durable)
+                os.fsync(writer.fd)
+                files.replace(data, target)
+                files.sync_folder(target.parent)
+            self._drop(data)
         finally:
             writer.end()
+        return self._finished(name, target)
+
+    def _finished(self, name: str, target: Path) -> int:
+        try:
+            size = target.stat().st_size
+        except FileNotFoundError:
+            raise StagingMissing(name) from None
+        self.local_path(name).with_suffix(".mark").unlink(missing_ok=True)  # a crash may have left it behind
+        return size
+
+    def _drop(self, data: Path) -> None:
         data.with_suffix(".mark").unlink(missing_ok=True)
-        return target.stat().st_size
+        data.unlink(missing_ok=True)
 
     async def discard(self, name: str) -> None:
         data = self.local_path(name)
-
-        def remove() -> None:
-            data.with_suffix(".mark").unlink(missing_ok=True)
-            data.unlink(missing_ok=True)
-
-        await asyncio.to_thread(remove)
+        await asyncio.to_thread(self._drop, data)
 
 
 async def _pump(writer: "_Writer", chunks: AsyncIterator[bytes], *, skip: int, room: int) -> None:
@@ -127,10 +138,10 @@ class _Writer:
     write that comes after `end` finds the file closed and does nothing (its bytes were never acknowledged).
     """
 
-    def __init__(self, name: str, data: Path) -> None:
+    def __init__(self, name: str, data: Path, *, must_exist: bool = False) -> None:
         self.name = name
         self._data = data
-        self.fd = _open_locked(name, data)
+        self.fd = _open_locked(name, data, 0 if must_exist else os.O_CREAT)
         self.durable = 0
         self._written = 0
         self._open = True
@@ -186,10 +197,10 @@ class _Writer:
             files.sync_folder(path.parent)  # both names, data and mark, are new: make them durable too
 
 
-def _open_locked(name: str, data: Path) -> int:
-    """The file's descriptor with the exclusive lock. Raises StagingBusy."""
+def _open_locked(name: str, data: Path, create: int) -> int:
+    """The file's descriptor with the exclusive lock. Raises StagingBusy, and FileNotFoundError without O_CREAT."""
     for _ in range(3):  # a finish or discard may take the file away between open and lock; more often is not chance
-        fd = os.open(data, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, files.FILE_MODE)
+        fd = os.open(data, os.O_RDWR | create | os.O_CLOEXEC, files.FILE_MODE)
         try:
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
             if _is_same_file(fd, data):

@@ -69,18 +69,17 @@ class S3Staging:
     async def truncate0(self, name: str) -> None:
         await self.discard(name)
 
-    async def finish(self, name: str, key: str) -> int:
-        chain = await self._chain(name)
-        total = sum(size for _, size in chain)
+    async def finish(self, name: str, key: str, *, size_bytes: int | None = None) -> int:
         stored = await self._objects.size(check_key(key))
-        if not chain:
-            if stored is None:
+        if stored is None:
+            chain = await self._chain(name)
+            stored = sum(size for _, size in chain)
+            if stored == 0 or size_bytes not in (None, stored):
                 raise StagingMissing(name)
-            return stored
-        if stored != total:  # equal: a crash came between composing and discarding
-            await self._objects.put_stream(key, self._read(chain), total)
+            # A rival that finishes at the same time takes parts away: then this stream breaks, and nothing is stored.
+            await self._objects.put_stream(key, self._read(chain), stored)
         await self.discard(name)
-        return total
+        return stored
 
     async def _read(self, chain: list[tuple[str, int]]) -> AsyncIterator[bytes]:
         for key, size in chain:

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from fastpix_server.storage.open import Storage
+from fastpix_server.storage.port import StorageError
 from fastpix_server.storage.staging import StagingBusy, StagingGap, StagingMissing, StagingTooLarge
 
 LIMIT = 10**9
@@ -126,3 +127,42 @@ async def test_discarded_bytes_are_gone(storage: Storage) -> None:
     assert await storage.staging.size("u1") == 0
     with pytest.raises(StagingMissing):
         await storage.staging.finish("u1", "o")
+
+
+async def test_a_finished_object_is_never_replaced_by_a_late_rival(storage: Storage) -> None:
+    await storage.staging.append("u1", 0, pieces(b"the whole file"), max_size_bytes=LIMIT)
+    await storage.staging.finish("u1", "o")
+    await storage.staging.append("u1", 0, pieces(b"late"), max_size_bytes=LIMIT)
+    assert await storage.staging.finish("u1", "o") == 14
+    assert await storage.objects.get("o") == b"the whole file"
+    assert await storage.staging.size("u1") == 0
+
+
+async def test_a_late_gap_leaves_nothing_that_could_be_finished(storage: Storage) -> None:
+    await storage.staging.append("u1", 0, pieces(b"the whole file"), max_size_bytes=LIMIT)
+    await storage.staging.finish("u1", "o")
+    with pytest.raises(StagingGap):
+        await storage.staging.append("u1", 14, pieces(b"more"), max_size_bytes=LIMIT)
+    assert await storage.staging.finish("u1", "o") == 14
+    assert await storage.objects.get("o") == b"the whole file"
+
+
+async def test_other_bytes_than_meant_are_not_finished(storage: Storage) -> None:
+    await storage.staging.append("u1", 0, pieces(b"new beginning"), max_size_bytes=LIMIT)
+    with pytest.raises(StagingMissing):
+        await storage.staging.finish("u1", "o", size_bytes=2000)
+    assert await storage.objects.size("o") is None
+    assert await storage.staging.finish("u1", "o", size_bytes=13) == 13
+
+
+async def test_finishers_and_rivals_at_once_end_in_the_whole_object(storage: Storage) -> None:
+    data = os.urandom(300_000)
+    for turn in range(10):
+        name, key = f"u{turn}", f"o{turn}"
+        await storage.staging.append(name, 0, pieces(data), max_size_bytes=LIMIT)
+        rivals = [storage.staging.append(name, at, pieces(data[at:]), max_size_bytes=LIMIT) for at in (0, 100_000)]
+        finishers = [storage.staging.finish(name, key, size_bytes=len(data)) for _ in range(4)]
+        results = await asyncio.gather(*finishers, *rivals, return_exceptions=True)
+        assert all(isinstance(result, int | StorageError) for result in results), results
+        assert await storage.staging.finish(name, key) == len(data)
+        assert await storage.objects.get(key) == data

@@ -20,6 +20,8 @@ def remote(module_database_url: str, tmp_path_factory: pytest.TempPathFactory) -
     with seaweed.running() as endpoint:
         folder = tmp_path_factory.mktemp("uploads-s3")
         running = Uploading(module_database_url, folder, free_port(), processes=2, s3_endpoint=endpoint)
+        storage = open_store(f"s3://{seaweed.BUCKET}/uploads", seaweed.options(endpoint), folder / "test-work")
+        asyncio.run(storage.objects.self_test())  # as the platform does at its start; here it also makes the bucket
         running.start()
         yield running
         running.kill()

@@ -251,6 +251,24 @@ def test_a_killed_server_goes_on_from_the_acknowledged_bytes(module_database_url
         running.kill()
 
 
+def test_storage_that_is_away_is_a_passing_fault_and_loses_nothing(uploading: Uploading) -> None:
+    made = uploading.create()
+    put(made["url"], FILE[:HALF], 0, len(FILE))
+    staging = uploading.folder / "objects" / ".staging"
+    staging.rename(staging.with_name(".away"))
+    staging.write_text("no folder any more")
+    try:
+        answer = put(made["url"], FILE[HALF:], HALF, len(FILE))
+    finally:
+        staging.unlink()
+        staging.with_name(".away").rename(staging)
+    assert (answer.status_code, answer.json()["error"]["code"]) == (503, 503)
+    assert int(answer.headers["retry-after"]) >= 1
+    assert answer.headers["access-control-allow-origin"] == "*"
+    assert put(made["url"], FILE[HALF:], HALF, len(FILE)).status_code == 200
+    assert uploading.stored(made["uploadId"]) == FILE
+
+
 def test_a_crash_between_the_rename_and_the_commit_is_completed_by_the_next_request(uploading: Uploading) -> None:
     made = uploading.create()
     upload_id = made["uploadId"]
