@@ -250,7 +250,7 @@ def _failure(finished: Finished, control: Control | None) -> Exception:
         return ServiceFault("encode_timeout", "The encoder took too long.")
     if finished.returncode < 0:
         return ServiceFault("encode_killed", "The encoder was ended by the system.")
-    return _reading_fault(said) or _Short(said[:500])
+    return _reading_fault(said) or _Short(said[:200])
 
 
 def _reading_fault(said: str) -> MediaFault | None:

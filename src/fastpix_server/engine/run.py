@@ -2,6 +2,8 @@
 
 Invariants: a child never outlives us (PR_SET_PDEATHSIG) nor its wall limit; what it prints is bounded; leaving
 `Process` by any path (return, exception, cancellation) kills its whole group and reaps it.
+Start children from a thread that lives as long as the process (the event loop's main thread): the kernel's death
+signal follows the thread that started them.
 """
 
 import asyncio
