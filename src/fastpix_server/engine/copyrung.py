@@ -4,7 +4,7 @@ Invariants: a picture rung is offered only for H.264 that every player decodes (
 square pixels), whose frames sit one by one on the plan's grid, and is cut only at IDR pictures with nothing decoded
 later that is shown earlier. Sound is offered only for AAC-LC of one or two channels that covers the timeline without
 a hole. Samples are never changed; the edit list of the init segment says where time 0 is, so presentation times
-equal those of the encoded renditions.
+equal those of the encoded renditions; pictures are on the same clock as theirs.
 """
 
 import dataclasses
@@ -280,8 +280,28 @@ def _video_track(index: mp4.Index, plan: Plan, rendition: VideoRendition) -> _Co
     bounds = [*(int(sample_of_frame[cut]) for cut in plan.timeline.cuts[:-1]), len(frames)]
     if not _is_rising(bounds):
         raise _not_planned()
-    shift = track.media_time + round((plan.start_s - track.empty_s) * track.timescale)
-    return _CopyTrack(track, tuple(bounds), shift)
+    return _on_plan_clock(track, frames, plan, bounds)
+
+
+def _on_plan_clock(track: mp4.Track, frames: mp4.Ints, plan: Plan, bounds: Sequence[int]) -> _CopyTrack:
+    """The same samples in ticks of the encoded renditions.
+
+    A player that changes from one rung to another with a different timescale maps its clock anew (hls.js 1.7 does, and
+    is then off by the composition delay): with one timescale there is nothing to map.
+    """
+    assert track.samples is not None
+    timeline = plan.timeline
+    scale = timeline.timescale / track.timescale
+    shift = round((track.media_time + (plan.start_s - track.empty_s) * track.timescale) * scale)
+    dts: mp4.Ints = np.rint(track.samples.dts * scale).astype(np.int64)
+    last = max(1, round(int(track.samples.duration[-1]) * scale))
+    samples = dataclasses.replace(
+        track.samples,
+        dts=dts,
+        pts=frames * timeline.frame_ticks + shift,
+        duration=np.append(np.diff(dts), last),
+    )
+    return _CopyTrack(dataclasses.replace(track, timescale=timeline.timescale, samples=samples), tuple(bounds), shift)
 
 
 def _sound_track(index: mp4.Index, plan: Plan, rendition: AudioRendition) -> _CopyTrack:
