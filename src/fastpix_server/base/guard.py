@@ -2,7 +2,7 @@
 
 Invariants: every socket of a guarded client is made by `_guarded_socket`, after name resolution and for each redirect
 and retry alike, so neither DNS rebinding nor a strange spelling of an address can pass; proxies, netrc and other
-settings of the environment are ignored; cookies are not kept. Why so: docs/decisions/0022-outgoing-http.md.
+settings of the environment are ignored; cookies are not kept. Why so: docs/decisions/0010-outgoing-http.md.
 """
 
 import dataclasses

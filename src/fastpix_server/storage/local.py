@@ -2,7 +2,7 @@
 
 Invariants: an object appears by one rename of synced bytes, so readers see all of it or nothing, also after a power
 cut; the store's own work lies in dot folders (`.tmp`, `.trash`) that no key can name; folders 0700, files 0600.
-Why not obstore's LocalStore: docs/decisions/0021-objects.md.
+Why not obstore's LocalStore: docs/decisions/0009-objects.md.
 """
 
 import asyncio

@@ -1,6 +1,9 @@
 """Each published uploader, by what it sends and what it needs to hear (contract section 7, table of clients)."""
 
 import os
+import shutil
+import subprocess
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -109,6 +112,22 @@ def test_flutter_and_react_native_put_without_asking(uploading: Uploading) -> No
 def test_curl_puts_the_whole_file(uploading: Uploading) -> None:
     upload = uploading.create()
     assert httpx.put(upload["url"], content=FILE).status_code == 200
+    assert uploading.stored(upload["uploadId"]) == FILE
+
+
+@pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not installed")
+def test_the_curl_line_of_the_guide_works(uploading: Uploading, tmp_path: Path) -> None:
+    """curl waits for 100 Continue before a body of this size, and hears a refusal without sending it."""
+    file = tmp_path / "holiday.mp4"
+    file.write_bytes(FILE)
+    upload = uploading.create()
+    argv = ["curl", "-s", "-w", "%{http_code}", "-m", "20", "-T", str(file)]
+    refused = subprocess.run(
+        [*argv, upload["url"].replace("sig=", "sig=0")], capture_output=True, text=True, check=True
+    )
+    assert refused.stdout.endswith("403")
+    sent = subprocess.run([*argv, upload["url"]], capture_output=True, text=True, check=True)
+    assert sent.stdout == "200"
     assert uploading.stored(upload["uploadId"]) == FILE
 
 
