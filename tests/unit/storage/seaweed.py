@@ -71,7 +71,8 @@ def running() -> Iterator[str]:
     argv = [
         _weed(), "-logtostderr=true", "server", f"-dir={folder}", "-ip=127.0.0.1", "-ip.bind=127.0.0.1",
         f"-master.port={master}", f"-volume.port={volume}", f"-filer.port={filer}", f"-s3.port={s3}",
-        "-master.telemetry=false", "-master.volumeSizeLimitMB=256", "-volume.max=40", "-filer", "-s3",
+        "-master.telemetry=false", "-s3.port.iceberg=0", "-s3.port.lance=0", "-filer", "-s3",
+        "-master.volumeSizeLimitMB=256", "-volume.max=40",
         f"-s3.config={folder / 's3.json'}", f"-filer.localSocket={folder / 'filer.sock'}", "-volume.minFreeSpace=0.1",
     ]  # fmt: skip
     log = (folder / "log").open("wb")
