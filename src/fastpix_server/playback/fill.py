@@ -8,7 +8,7 @@ segments are stored the exact bit rates replace the estimates.
 import asyncio
 import dataclasses
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack
 from typing import Literal
 
@@ -18,9 +18,11 @@ from fastpix_server.engine.encode import Control, Killed, encode_audio, encode_v
 from fastpix_server.engine.inits import make_init
 from fastpix_server.engine.plan import AudioRendition, VideoRendition
 from fastpix_server.playback import service, store
+from fastpix_server.playback.lane import SETTLE_S
 from fastpix_server.playback.model import Measured, Target
 from fastpix_server.playback.rates import durations_s, measure
 from fastpix_server.playback.shop import OpenTarget, Shop, made_total
+from fastpix_server.storage.port import ObjectStore
 
 _log = log.get(__name__)
 
@@ -77,20 +79,27 @@ class Fill:
         target = opened.target
         deadline_s = time.monotonic() + SLICE_S
         await self._inits(opened)
-        while (missing := _Missing(target, await self._shop.objects.list_sizes(target.place))).anything:
-            if time.monotonic() > deadline_s:
+        missing = _Missing(target, self._shop.objects, await self._shop.objects.list_sizes(target.place))
+        while missing.anything:
+            if time.monotonic() > deadline_s or not await self._is_free_by(deadline_s):
                 return "more"
             if not await self._is_published(target):
                 return "done"
-            try:
-                async with asyncio.timeout(max(deadline_s - time.monotonic(), 1.0)):
-                    await self._shop.lane.wait_free()
-            except TimeoutError:
-                return "more"
             if not await self._next_piece(opened, missing):
                 return "others"
         await self._finish(target)
         return "done"
+
+    async def _is_free_by(self, deadline_s: float) -> bool:
+        """True once no viewer waits on this machine, False when that takes longer than our turn."""
+        if self._shop.lane.is_free():
+            return True
+        try:
+            async with asyncio.timeout(max(deadline_s - time.monotonic(), 1.0)):
+                await self._shop.lane.wait_free()
+        except TimeoutError:
+            return False
+        return True
 
     async def _is_published(self, target: Target) -> bool:
         async with self._shop.db.unit() as tx:
@@ -109,23 +118,33 @@ class Fill:
         The first chunk goes before the sound: it is what the first viewer sees. The sound of everything then goes
         before the other chunks: it is cheap, and whole it is best.
         """
-        first = missing.chunks[:1] if missing.chunks[:1] == [0] else []
-        pieces: list[int | AudioRendition] = [*first, *missing.audios, *missing.chunks[len(first) :]]
+        chunks = missing.chunks
+        first = chunks[:1] if chunks[:1] == [0] else []
+        pieces: list[int | AudioRendition] = [*first, *missing.audios, *chunks[len(first) :]]
         for piece in pieces:
             name = f"fill/{piece if isinstance(piece, int) else piece.name}"
             if not await self._shop.take_lease(opened.target.id, name):
                 continue
             try:
-                if isinstance(piece, int):
-                    await self._chunk(opened, missing, piece)
-                else:
-                    await self._sound(opened, piece, missing.of(piece.name))
-            except Killed:
-                _log.info("fill_gave_way", media_id=opened.target.id, piece=name)
+                # Another worker may have made it between our listing and our lease.
+                await missing.look_again(piece)
+                await self._make(opened, missing, piece)
+                await missing.look_again(piece)
             finally:
                 await asyncio.shield(self._shop.release_lease(opened.target.id, name))
             return True
         return False
+
+    async def _make(self, opened: OpenTarget, missing: "_Missing", piece: int | AudioRendition) -> None:
+        try:
+            if isinstance(piece, int):
+                await self._chunk(opened, missing, piece)
+            else:
+                await self._sound(opened, piece, missing.of(piece.name))
+        except Killed:
+            _log.info("fill_gave_way", media_id=opened.target.id)
+            # The viewer's encoder is about to start: do not begin the same again before it.
+            await asyncio.sleep(SETTLE_S)
 
     async def _chunk(self, opened: OpenTarget, missing: "_Missing", first: int) -> None:
         target = opened.target
@@ -163,6 +182,8 @@ class Fill:
     async def _sound(self, opened: OpenTarget, audio: AudioRendition, missing: Sequence[int]) -> None:
         """All that is missing up to the next stored segment, in one run."""
         target = opened.target
+        if not missing:
+            return
         if audio.kind == "copy":
             await self._copies(opened, audio.name, missing[: CHUNK_SEGMENTS * 100])
             return
@@ -213,22 +234,42 @@ class Fill:
 
 
 class _Missing:
-    """What storage lacks of the final segments."""
+    """What storage lacks of the final segments: listed once, then looked up piece by piece."""
 
-    def __init__(self, target: Target, sizes: dict[str, int]) -> None:
+    def __init__(self, target: Target, objects: ObjectStore, sizes: Mapping[str, int]) -> None:
+        self._target = target
+        self._objects = objects
         count = target.plan.timeline.segment_count
         self._missing = {
-            r.name: [k for k in range(count) if target.segment_key(r.name, k) not in sizes] for r in target.renditions
+            r.name: {k for k in range(count) if target.segment_key(r.name, k) not in sizes} for r in target.renditions
         }
-        self.audios = [a for a in target.plan.audios if self._missing[a.name]]
-        self.chunks = sorted({k - k % CHUNK_SEGMENTS for v in target.plan.videos for k in self._missing[v.name]})
 
     @property
     def anything(self) -> bool:
-        return bool(self.audios or self.chunks)
+        return any(self._missing.values())
+
+    @property
+    def audios(self) -> list[AudioRendition]:
+        return [a for a in self._target.plan.audios if self._missing[a.name]]
+
+    @property
+    def chunks(self) -> list[int]:
+        """First segments of the chunks that lack something of a picture."""
+        return sorted({k - k % CHUNK_SEGMENTS for v in self._target.plan.videos for k in self._missing[v.name]})
 
     def of(self, name: str) -> list[int]:
-        return self._missing[name]
+        return sorted(self._missing[name])
+
+    async def look_again(self, piece: int | AudioRendition) -> None:
+        if not isinstance(piece, int):
+            sizes = await self._objects.list_sizes(f"{self._target.place}/{piece.name}")
+            keep = {k for k in self._missing[piece.name] if self._target.segment_key(piece.name, k) not in sizes}
+            self._missing[piece.name] = keep
+            return
+        for video in self._target.plan.videos:
+            for k in [k for k in range(piece, piece + CHUNK_SEGMENTS) if k in self._missing[video.name]]:
+                if await self._objects.size(self._target.segment_key(video.name, k)) is not None:
+                    self._missing[video.name].discard(k)
 
 
 async def init_of(opened: OpenTarget, rendition: VideoRendition | AudioRendition) -> bytes:
