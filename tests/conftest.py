@@ -6,6 +6,7 @@ import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
+import hypothesis
 import psycopg
 import pytest
 from psycopg import sql
@@ -16,6 +17,9 @@ from fastpix_server.base import log
 from fastpix_server.db import migrate
 
 log.configure("test", "warning")
+# Speed is measured by benchmarks; a slow machine must not fail a property.
+hypothesis.settings.register_profile("fastpix", deadline=None)
+hypothesis.settings.load_profile("fastpix")
 
 _TEMPLATE = "template_migrated"
 # The session's server is thrown away: durability is tested in tests/faults, with servers of their own.

@@ -47,7 +47,7 @@ _YIELD_S = 0.02
 
 
 class SegmentMaker:
-    """Make it before `listener.start()`, then `run()` until cancelled. `fill_threads` 0: as many as there are cores."""
+    """Make it before `listener.start()`, then `run()` until cancelled. `fill_threads` per encoder; 0: one per core."""
 
     def __init__(
         self,
@@ -57,7 +57,7 @@ class SegmentMaker:
         *,
         machine_folder: Path | None = None,
         max_runners: int | None = None,
-        fill_threads: int = 0,
+        fill_threads: int = 1,  # a chunk has an encoder a rung, which fill the cores with less waste than threads
     ) -> None:
         self._db = db
         self._holder = ids.new_uuid()

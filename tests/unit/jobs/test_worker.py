@@ -55,7 +55,12 @@ async def put(db: Database, name: str, args: dict[str, object] | None = None, **
 
 async def rows(db: Database) -> list[tuple[str, int]]:
     async with db.unit() as tx:
-        found = await tx.execute(text("select status::text, attempts from procrastinate_jobs order by id"))
+        found = await tx.execute(
+            text(
+                "select status::text, attempts from procrastinate_jobs"
+                " where task_name <> 'jobs.forget' order by id"  # the worker's own, which comes once an hour
+            )
+        )
         return [tuple(row) for row in found]
 
 
