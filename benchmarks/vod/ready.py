@@ -10,7 +10,7 @@ from benchmarks.running import Running
 from benchmarks.table import Row
 from benchmarks.vod.footage import FFMPEG, lasting
 
-ROUNDS = 5
+ROUNDS = 3
 LENGTHS_S = (60, 600, 3600)
 
 

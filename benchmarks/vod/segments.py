@@ -12,8 +12,9 @@ from benchmarks.running import Running
 from benchmarks.table import Row
 from benchmarks.vod.footage import lasting
 
-ROUNDS = 4
-AIMS_S = {("360p", "first"): 0.3, ("720p", "first"): 0.7, ("360p", "far"): 0.5, ("720p", "far"): 0.95}
+ROUNDS = 3
+# The aims were set for a 360p and a 720p rung; our ladder has rungs on both sides of the former.
+AIMS_S = {(480, "first"): 0.3, (720, "first"): 0.7, (480, "far"): 0.5, (720, "far"): 0.95}
 
 
 def rungs_of(base_url: str, playback_id: str) -> dict[int, str]:
@@ -44,8 +45,7 @@ def cold(running: Running, length_s: int, height: int, where: str, *, wait_s: fl
     media_id, playback_id, _ = running.upload(lasting(length_s))
     time.sleep(wait_s)
     rungs = rungs_of(running.base_url, playback_id)
-    nearest = min(rungs, key=lambda h: abs(h - height))
-    segments = segments_of(rungs[nearest])
+    segments = segments_of(rungs[height])
     taken_s = fetch_s(segments[0] if where == "first" else segments[-3])
     running.delete(media_id)
     return taken_s
@@ -53,19 +53,19 @@ def cold(running: Running, length_s: int, height: int, where: str, *, wait_s: fl
 
 def rows(running: Running) -> list[Row]:
     """`running` must have its background fill turned off."""
-    taken: dict[tuple[int, str, str], list[float]] = {}
+    taken: dict[tuple[int, int, str], list[float]] = {}
     for _ in range(ROUNDS):
         for length_s in (60, 3600):
-            for height in (360, 720):
+            for height in (480, 720):
                 for where in ("first", "far"):
-                    taken.setdefault((length_s, f"{height}p", where), []).append(cold(running, length_s, height, where))
+                    taken.setdefault((length_s, height, where), []).append(cold(running, length_s, height, where))
     out = []
-    for (name, where), aim_s in AIMS_S.items():
-        short, long = taken[60, name, where], taken[3600, name, where]
+    for (height, where), aim_s in AIMS_S.items():
+        short, long = taken[60, height, where], taken[3600, height, where]
         median_s = statistics.median(long)
         out.append(
             Row(
-                f"cold {where} segment, {name}, 60 min source",
+                f"cold {where} segment, {height}p, 60 min source",
                 f"{median_s:.2f} s",
                 f"1 min source {statistics.median(short):.2f} s",
                 statistics.median(a / b for a, b in zip(long, short, strict=True)),
