@@ -19,8 +19,13 @@ from fastpix_server.edge.app import create_edge
 from fastpix_server.edge.context import EdgeContext
 from fastpix_server.engine.plan import Plan
 from fastpix_server.playback import service
+from fastpix_server.playback.model import AccessPolicy
+from fastpix_server.playback.signed_path import PathKeys
 from fastpix_server.playback.worker import SegmentMaker
 from fastpix_server.storage.open import Storage, open_store
+
+# Edges of one stage are one installation.
+PATH_KEYS = PathKeys(bytes(32))
 
 
 @dataclasses.dataclass
@@ -28,6 +33,8 @@ class Published:
     media_id: str
     playback_id: str
     plan: Plan
+
+    workspace_id: str = ""
 
     def url(self, rendition: str, name: str) -> str:
         return f"/{self.playback_id}/{self.plan.revision}/{rendition}/{name}"
@@ -59,6 +66,7 @@ class Playing:
                 listener=listener,
                 storage=self.storage,
                 public_url="http://edge",
+                path_keys=PATH_KEYS,
                 segment_wait_s=wait_s,
             )
         )
@@ -106,23 +114,37 @@ class Playing:
         self._stack.push_async_callback(stop)
         return maker
 
-    async def publish(self, source: Path, plan: Plan, *, resolution: str | None = None) -> Published:
-        media_id = ids.new_uuid()
+    async def publish(
+        self,
+        source: Path,
+        plan: Plan,
+        *,
+        resolution: str | None = None,
+        access_policy: AccessPolicy = "public",
+        restrictions: dict[str, object] | None = None,
+        workspace_id: str | None = None,
+    ) -> Published:
+        media_id, workspace_id = ids.new_uuid(), workspace_id or ids.new_uuid()
         key = f"sources/{media_id}/original"
         await self.storage.objects.put(key, source.read_bytes())
         async with self.db.unit() as tx:
             await service.publish(
                 tx,
                 target_id=media_id,
-                workspace_id=ids.new_uuid(),
+                workspace_id=workspace_id,
                 source_key=key,
                 place=f"media/{media_id}/{plan.revision}",
                 plan=plan,
             )
             playback_id = await service.create_id(
-                tx, workspace_id=ids.new_uuid(), target_id=media_id, access_policy="public", resolution=resolution
+                tx,
+                workspace_id=workspace_id,
+                target_id=media_id,
+                access_policy=access_policy,
+                access_restrictions=restrictions,
+                resolution=resolution,
             )
-        return Published(media_id, playback_id.id, plan)
+        return Published(media_id, playback_id.id, plan, workspace_id)
 
     async def stored(self, published: Published) -> dict[str, int]:
         """Sizes of what is stored below the target's place, by the rest of the key."""

@@ -1,6 +1,7 @@
 """Every media call of the official Python SDK (current generation), over HTTP, as its users make it."""
 
 import asyncio
+import base64
 import uuid
 
 import httpx
@@ -97,6 +98,23 @@ def test_an_upload_is_created_listed_and_cancelled(sdk):
         sdk.manage_videos.cancel_upload(upload_id=upload.upload_id)
     assert caught.value.status_code == 400
     assert upload.upload_id not in [u.upload_id for u in sdk.manage_videos.list_uploads(limit=50).data]
+
+
+def test_signing_keys_are_made_read_listed_and_deleted(sdk):
+    made = sdk.signing_keys.create_signing_key().data
+    assert base64.b64decode(made.private_key).startswith(b"-----BEGIN PRIVATE KEY-----\n")
+    read = sdk.signing_keys.get_signing_key_by_id(signing_key_id=made.id).data
+    assert read.signing_key_id == made.id
+    assert read.public_key.startswith("-----BEGIN PUBLIC KEY-----\n")
+    newer = sdk.signing_keys.create_signing_key().data
+    listed = sdk.signing_keys.list_signing_keys(limit=2, offset=1)
+    assert [k.id for k in listed.data] == [newer.id, made.id]
+    assert sdk.signing_keys.list_signing_keys().pagination.total_records == 2
+    for key in (made, newer):
+        assert sdk.signing_keys.delete_signing_key(signing_key_id=key.id).success is True
+    with pytest.raises(errors.FastpixError) as caught:
+        sdk.signing_keys.get_signing_key_by_id(signing_key_id=made.id)
+    assert caught.value.status_code == 404
 
 
 def test_wrong_credentials_raise_the_sdks_own_unauthorized_error(running):

@@ -171,6 +171,48 @@ class Workspace(Described):
     created_at: str = TimeText
 
 
+class NewSigningKey(Described):
+    id: str = UuidText
+    private_key: str = Field(description="Base64 of the whole PKCS#8 PEM text. It cannot be read again.")
+    created_at: str = TimeText
+
+
+class ListedSigningKey(Described):
+    id: str = UuidText
+    created_at: str = TimeText
+
+
+class SigningKey(Described):
+    workspace_id: str = UuidText
+    signing_key_id: str = UuidText
+    public_key: str = Field(description="SubjectPublicKeyInfo in PEM.")
+
+
+class DeletedSigningKey(Described):
+    message: str
+
+
+class NewSigningKeyAnswer(Described):
+    success: Literal[True]
+    data: NewSigningKey
+
+
+class SigningKeyPage(Described):
+    success: Literal[True]
+    data: list[ListedSigningKey]
+    pagination: Pagination
+
+
+class SigningKeyAnswer(Described):
+    success: Literal[True]
+    data: SigningKey
+
+
+class DeletedSigningKeyAnswer(Described):
+    success: Literal[True]
+    data: DeletedSigningKey
+
+
 class MediaAnswer(Described):
     success: Literal[True]
     data: Media

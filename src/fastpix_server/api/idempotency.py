@@ -2,11 +2,19 @@
 
 Invariants: the answer is kept in the transaction of the change, so both exist or neither; a twin that comes while the
 first is still at work waits for it; only successes are kept, for a refused request changed nothing. The body of the
-repeated request is not compared: the contract replays whatever it says.
+repeated request is not compared: the contract replays whatever it says. Kept bodies are sealed by AES-256-GCM under a
+key from the server's pepper, because some hold secrets that are shown once (a private key, a secret of a token): the
+database alone reveals none of them.
 """
 
 import dataclasses
+import functools
+import os
 
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from prometheus_client import Counter
 from sqlalchemy import text
 
@@ -19,6 +27,7 @@ KEY_MAX_CHARS = 255  # SDKs send UUIDs
 KEEP_HOURS = 24  # contract section 1
 # A twin holds a database connection while it waits; ten twins of a slow request must not hold the whole pool long.
 TWIN_WAIT_MS = 5000
+_NONCE_BYTES = 12  # NIST SP 800-38D: 96 random bits
 
 _replays = Counter("fastpix_api_replays", "Answers replayed for a repeated Idempotency-Key.")
 
@@ -36,7 +45,7 @@ class Name:
 @dataclasses.dataclass(frozen=True, slots=True)
 class Kept:
     status: int
-    body: bytes
+    body: bytes = dataclasses.field(repr=False)
 
 
 def read_key(header: str | None) -> str | None:
@@ -48,7 +57,7 @@ def read_key(header: str | None) -> str | None:
     return header
 
 
-async def claim(tx: Tx, name: Name) -> Kept | None:
+async def claim(tx: Tx, name: Name, pepper: bytes) -> Kept | None:
     """The kept answer, or None and the right to be the first: until `tx` ends, twins wait here.
 
     A twin that waits longer than TWIN_WAIT_MS fails with SQLSTATE 55P03.
@@ -67,13 +76,14 @@ async def claim(tx: Tx, name: Name) -> Kept | None:
         {**dataclasses.asdict(name), "hours": KEEP_HOURS},
     )
     row = result.one_or_none()
-    if row is None:
+    body = None if row is None else _opened(bytes(row.body), name, pepper)
+    if row is None or body is None:
         return None
     _replays.inc()
-    return Kept(row.status, bytes(row.body))
+    return Kept(row.status, body)
 
 
-async def keep(tx: Tx, name: Name, kept: Kept) -> None:
+async def keep(tx: Tx, name: Name, kept: Kept, pepper: bytes) -> None:
     """Keeps the answer for twins to come; one that has expired makes room."""
     await tx.execute(
         text(
@@ -82,7 +92,7 @@ async def keep(tx: Tx, name: Name, kept: Kept) -> None:
             " on conflict (workspace_id, method, target, key) do update set"
             " status = excluded.status, body = excluded.body, created_at = now()"
         ),
-        {**dataclasses.asdict(name), "status": kept.status, "body": kept.body},
+        {**dataclasses.asdict(name), "status": kept.status, "body": _sealed(kept.body, name, pepper)},
     )
 
 
@@ -94,3 +104,21 @@ async def purge(*, db: Database) -> int:
             {"hours": KEEP_HOURS},
         )
         return int(result.rowcount)
+
+
+def _sealed(body: bytes, name: Name, pepper: bytes) -> bytes:
+    nonce = os.urandom(_NONCE_BYTES)
+    return nonce + _cipher(pepper).encrypt(nonce, body, repr(name).encode())
+
+
+def _opened(sealed: bytes, name: Name, pepper: bytes) -> bytes | None:
+    """None when it was sealed under another master key, or moved: then nothing was kept for this name."""
+    try:
+        return _cipher(pepper).decrypt(sealed[:_NONCE_BYTES], sealed[_NONCE_BYTES:], repr(name).encode())
+    except (InvalidTag, ValueError):
+        return None
+
+
+@functools.lru_cache(maxsize=4)
+def _cipher(pepper: bytes) -> AESGCM:
+    return AESGCM(HKDF(SHA256(), 32, salt=None, info=b"fastpix/kept-answers/1").derive(pepper))

@@ -153,13 +153,14 @@ async def _once(request: Request, run: Handler, tx: Tx, key: str) -> Response:
     path = quote(request.scope["path"])
     query = request.scope["query_string"].decode("latin-1")
     name = idempotency.Name(auth.principal(request).workspace_id, request.method, f"{path}?{query}", key)
-    kept = await idempotency.claim(tx, name)
+    pepper = context_of(request).pepper
+    kept = await idempotency.claim(tx, name, pepper)
     if kept is not None:
         headers = {"Idempotency-Replayed": "true"}
         return Response(kept.body, status_code=kept.status, headers=headers, media_type=JSON)
     response = await run(request)
     if response.status_code < 300:
-        await idempotency.keep(tx, name, idempotency.Kept(response.status_code, bytes(response.body)))
+        await idempotency.keep(tx, name, idempotency.Kept(response.status_code, bytes(response.body)), pepper)
     return response
 
 

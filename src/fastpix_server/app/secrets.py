@@ -52,6 +52,7 @@ class Keys:
         if len(master) != KEY_BYTES:
             raise BadKey(f"The master key must have {KEY_BYTES} bytes.")
         self._cipher = AESGCM(_derive(master, b"fastpix/seal/1"))
+        self.path_master = _derive(master, b"fastpix/path-master/1")
         self.pepper = _derive(master, b"fastpix/pepper/1")
 
     def seal(self, plain: bytes, aad: str) -> bytes:

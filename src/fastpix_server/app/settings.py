@@ -51,6 +51,7 @@ VARIABLES: Mapping[str, str] = {
     "FASTPIX_RATE_LIMIT_BURST": "100",
     "FASTPIX_MASTER_KEY": "made at first start",
     "FASTPIX_BACKGROUND_FILL": "on",
+    "FASTPIX_PATH_KEY_NUMBER": "1",
     "FASTPIX_API_GENERATION": "by the client's User-Agent",
     "FASTPIX_FFMPEG": "from the installed wheel",
     "FASTPIX_FFPROBE": "from the installed wheel",
@@ -153,6 +154,7 @@ class Settings:
     username: str
     password: Secret
     master_key: Secret
+    path_key_number: int
     api_generation: Generation
     ffmpeg: str
     ffprobe: str
@@ -209,6 +211,7 @@ def _read(reader: "_Reader") -> Settings:
         username=reader.parsed("FASTPIX_USERNAME", "", _username),
         password=Secret(password),
         master_key=Secret(reader.text("FASTPIX_MASTER_KEY")),
+        path_key_number=reader.number("FASTPIX_PATH_KEY_NUMBER", 1, 1, 9999),
         api_generation=reader.choice("FASTPIX_API_GENERATION", "auto", {"1": "1", "2": "2", "3": "3"}),
         ffmpeg=reader.parsed("FASTPIX_FFMPEG", "", _program),
         ffprobe=reader.parsed("FASTPIX_FFPROBE", "", _program),

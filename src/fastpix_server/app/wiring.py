@@ -86,6 +86,7 @@ def make_api(platform: Platform) -> "ASGIApp":
 def make_edge(platform: Platform) -> "ASGIApp":
     from fastpix_server.edge.app import create_edge
     from fastpix_server.edge.context import EdgeContext
+    from fastpix_server.playback.signed_path import PathKeys
 
     urls = platform.settings.urls
     return create_edge(
@@ -94,6 +95,7 @@ def make_edge(platform: Platform) -> "ASGIApp":
             listener=platform.listener,
             storage=platform.storage,
             public_url=urls.public,
+            path_keys=PathKeys(platform.keys.path_master, platform.settings.path_key_number),
             stream_url=urls.stream,
             images_url=urls.images,
         )

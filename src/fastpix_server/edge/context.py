@@ -4,6 +4,7 @@ import dataclasses
 
 from fastpix_server.db.notify import Listener
 from fastpix_server.db.pool import Database
+from fastpix_server.playback.signed_path import PathKeys
 from fastpix_server.storage.open import Storage
 
 
@@ -15,6 +16,8 @@ class EdgeContext:
     listener: Listener
     storage: Storage
     public_url: str
+    # The same in every edge process: what one signs in a manifest, another serves.
+    path_keys: PathKeys
     stream_url: str | None = None
     images_url: str | None = None
     # How long a request for a segment that nobody has made yet may wait before it is told to come back.

@@ -1,6 +1,7 @@
 """What the endpoints share for one edge process: admission, demand, and the frame around every handler."""
 
 import re
+import time
 from collections.abc import Awaitable, Callable
 
 from starlette.requests import Request
@@ -12,19 +13,20 @@ from fastpix_server.base.errors import FieldError
 from fastpix_server.edge.bodies import preflight
 from fastpix_server.edge.context import EdgeContext
 from fastpix_server.edge.errors import answer
-from fastpix_server.playback.admission import Admission, Playable
+from fastpix_server.playback.admission import Admission, Brought, Playable
 from fastpix_server.playback.demand import Demand
 from fastpix_server.playback.gate import Viewer
 
 Handler = Callable[[Request], Awaitable[Response]]
 
+_MAX_AGE = re.compile(r"max-age=([0-9]+)")
 _DIGITS = re.compile(r"0|[1-9][0-9]{0,5}")
 
 
 class Delivery:
     def __init__(self, context: EdgeContext) -> None:
         self.context = context
-        self.admission = Admission(context.db, context.listener)
+        self.admission = Admission(context.db, context.listener, path_keys=context.path_keys)
         self.demand = Demand(context.db, context.listener, context.storage.objects, wait_s=context.segment_wait_s)
 
     async def admit(self, request: Request) -> Playable:
@@ -35,7 +37,13 @@ class Delivery:
             referer=headers.get("referer", ""),
             user_agent=headers.get("user-agent", ""),
         )
-        return await self.admission.admit(request.path_params["playback_id"], viewer)
+        path = request.path_params
+        brought = Brought(
+            tokens=tuple(request.query_params.getlist("token")),
+            path=path.get("signature"),
+            revision=path.get("revision", ""),
+        )
+        return await self.admission.admit(path["playback_id"], viewer, brought)
 
     async def admit_revision(self, request: Request) -> Playable:
         """Also raises NotFound for the URLs of a plan that was replaced."""
@@ -43,6 +51,20 @@ class Delivery:
         if request.path_params["revision"] != playable.target.plan.revision:
             raise errors.NotFound("This version of the video was replaced; load the manifest again.")
         return playable
+
+
+def cached(playable: Playable, shared: str) -> str:
+    """Cache-Control of an answer that anybody may keep as `shared` says, if anybody may have it.
+
+    Below a signed path too, for as long as the path is good: only who has the path can name the answer. Other answers
+    of an id that is not open belong to the one who asked: a shared cache may leave tokens out of its key.
+    """
+    if playable.is_open:
+        return shared
+    if playable.path_expires_at_s is None:
+        return "private, max-age=10"
+    left_s = max(0, playable.path_expires_at_s - int(time.time()))
+    return _MAX_AGE.sub(lambda age: f"max-age={min(int(age[1]), left_s)}", shared)
 
 
 def index(text: str, count: int) -> int:

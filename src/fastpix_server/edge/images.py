@@ -13,7 +13,7 @@ from starlette.routing import Route
 from fastpix_server.base import errors
 from fastpix_server.base.errors import FieldError
 from fastpix_server.edge.bodies import body
-from fastpix_server.edge.delivery import Delivery, number, route
+from fastpix_server.edge.delivery import Delivery, cached, number, route
 from fastpix_server.engine.plan import Plan
 from fastpix_server.playback.artifacts import Fit, Picture, PictureFormat
 
@@ -45,7 +45,7 @@ class Images:
         picture = parse(request.query_params, plan, form)
         found = await self._delivery.demand.get(playable.target, picture)
         etag = f"{plan.revision}-{picture}-{len(found.data):x}".replace("/", "-")
-        return body(request, found.data, media_type=_TYPES[form], etag=etag, cache=CACHE)
+        return body(request, found.data, media_type=_TYPES[form], etag=etag, cache=cached(playable, CACHE))
 
 
 def parse(params: Mapping[str, str], plan: Plan, form: PictureFormat) -> Picture:

@@ -13,9 +13,10 @@ from starlette.routing import Route
 
 from fastpix_server.base import errors
 from fastpix_server.edge.bodies import SHORT, body
-from fastpix_server.edge.delivery import Delivery, route
+from fastpix_server.edge.delivery import Delivery, cached, route
 from fastpix_server.playback import dash, hls, selection
 from fastpix_server.playback.admission import Playable
+from fastpix_server.playback.artifacts import SegmentOf
 from fastpix_server.playback.selection import Selection
 
 HLS_TYPE = "application/vnd.apple.mpegurl"
@@ -34,6 +35,7 @@ class Manifests:
             route("/{playback_id}.m3u8", self.multivariant),
             route("/{playback_id}.mpd", self.dash),
             route("/{playback_id}/{revision}/{rendition}/index.m3u8", self.media),
+            route("/{playback_id}/{signature}/{revision}/{rendition}/index.m3u8", self.media),
         ]
 
     async def multivariant(self, request: Request) -> Response:
@@ -52,11 +54,22 @@ class Manifests:
     async def _selected(self, request: Request, kind: str, media_type: str) -> Response:
         playable = await self._delivery.admit(request)
         wanted = selection.parse(request.query_params)
+        if request.method == "GET":
+            await self._foresee(playable, wanted)
         return self._answer(request, _Kept(playable, (kind, wanted)), media_type)
+
+    async def _foresee(self, playable: Playable, wanted: Selection) -> None:
+        """Players begin with the first variant and the first sound: both are made while the player still loads."""
+        target = playable.target
+        if target.measured:
+            return  # the background has finished: everything is stored
+        videos = selection.choose(target.plan.videos, wanted, playable.playback_id.resolution)
+        for rendition in (*videos[:1], *target.plan.audios[:1]):
+            await self._delivery.demand.foresee(target, SegmentOf(rendition.name, 0))
 
     def _answer(self, request: Request, kept: "_Kept", media_type: str) -> Response:
         text, etag = self._write(kept)
-        return body(request, text, media_type=media_type, etag=etag, cache=SHORT)
+        return body(request, text, media_type=media_type, etag=etag, cache=cached(kept.playable, SHORT))
 
 
 class _Kept:
@@ -70,7 +83,7 @@ class _Kept:
             what,
             playable.playback_id.id,
             playable.playback_id.resolution,
-            target.plan.revision,
+            playable.folder,
             bool(target.measured),
         )
 
@@ -93,7 +106,7 @@ def _text(playable: Playable, kind: str, wanted: Selection | str) -> str:
         assert rendition is not None, "checked by the caller"
         return hls.media(target, rendition)
     videos = selection.choose(target.plan.videos, wanted, playback_id.resolution)
-    root = f"{playback_id.id}/{target.plan.revision}"
+    root = playable.folder
     if kind == "dash":
         return dash.manifest(target, videos, root=root)
     # A viewer who names bounds or wants the worst first would otherwise get, or start with, no picture at all.

@@ -6,7 +6,7 @@ from starlette.routing import Route
 
 from fastpix_server.base import errors
 from fastpix_server.edge.bodies import IMMUTABLE, body
-from fastpix_server.edge.delivery import Delivery, index, route
+from fastpix_server.edge.delivery import Delivery, cached, index, route
 from fastpix_server.engine.plan import AudioRendition, VideoRendition
 from fastpix_server.playback.admission import Playable
 from fastpix_server.playback.artifacts import InitOf, SegmentOf
@@ -23,6 +23,8 @@ class Segments:
         return [
             route("/{playback_id}/{revision}/{rendition}/init.mp4", self.init),
             route("/{playback_id}/{revision}/{rendition}/{k}.m4s", self.segment),
+            route("/{playback_id}/{signature}/{revision}/{rendition}/init.mp4", self.init),
+            route("/{playback_id}/{signature}/{revision}/{rendition}/{k}.m4s", self.segment),
         ]
 
     async def segment(self, request: Request) -> Response:
@@ -51,7 +53,7 @@ class Segments:
             found.data,
             media_type=_TYPES[isinstance(rendition, VideoRendition)],
             etag=f"{playable.target.plan.revision}-{artifact}-{version}{len(found.data):x}".replace("/", "-"),
-            cache=IMMUTABLE,
+            cache=cached(playable, IMMUTABLE),
         )
 
 

@@ -9,15 +9,23 @@ import asyncio
 import dataclasses
 import time
 from collections import OrderedDict
+from collections.abc import Callable
 from typing import Generic, TypeVar
 
-from fastpix_server.base import errors, ids
+from prometheus_client import Counter
+
+from fastpix_server.base import clock, errors, ids, log
 from fastpix_server.base.errors import FieldError
 from fastpix_server.db.notify import Listener
 from fastpix_server.db.pool import Database
-from fastpix_server.playback import gate, store
+from fastpix_server.keys import tokens
+from fastpix_server.keys.door import TokenDoor
+from fastpix_server.playback import gate, signed_path, store
 from fastpix_server.playback.model import PlaybackId, Target
 from fastpix_server.playback.service import CHANGED
+from fastpix_server.playback.signed_path import PathKeys
+
+_log = log.get(__name__)
 
 # Long enough to spare the database a busy id, short enough that a lost notification does no harm.
 TTL_S = 5.0
@@ -26,16 +34,40 @@ MAX_IDS = 20_000
 MAX_UNKNOWN = 20_000
 # A plan of a 12-hour film is about 3 MB in memory, one of ten minutes 50 kB.
 MAX_TARGETS = 256
+# A refusal is a line in the log once in this time per id and reason; every one is counted.
+TELL_EVERY_S = 10.0
+MAX_TOLD = 1000
+
+_refusals = Counter("fastpix_playback_refusals", "Requests that the gate refused, by its reason.", ["reason"])
 
 V = TypeVar("V")
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
+class Brought:
+    """What a request brings to be let in: the texts of its `token` parameters, or the pass that its path lies under."""
+
+    tokens: tuple[str, ...] = ()
+    path: str | None = None
+    revision: str = ""
+
+
+NOTHING = Brought()
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
 class Playable:
-    """What a request may see: the id it came by and the published target behind it."""
+    """What a request may see: the id it came by and the published target behind it.
+
+    `folder` is where the manifest's URIs lie, from the root of the host, with a pass where the id is not open to
+    everybody. `path_expires_at_s` is set when the request itself came by such a path.
+    """
 
     playback_id: PlaybackId
     target: Target
+    folder: str
+    is_open: bool
+    path_expires_at_s: int | None = None
 
 
 class _Lru(Generic[V]):
@@ -73,10 +105,21 @@ class _Lru(Generic[V]):
 
 
 class Admission:
-    """Answers for every request of an edge. Make it before `listener.start()`."""
+    """Answers for every request of an edge. Make it before `listener.start()`. `now_s` is the wall clock."""
 
-    def __init__(self, db: Database, listener: Listener) -> None:
+    def __init__(
+        self,
+        db: Database,
+        listener: Listener,
+        *,
+        path_keys: PathKeys,
+        now_s: Callable[[], float] | None = None,
+    ) -> None:
         self._db = db
+        self._path_keys = path_keys
+        self._now_s = now_s or (lambda: clock.now().timestamp())
+        self._door = TokenDoor(db, listener, now_s=self._now_s)
+        self._told: _Lru[bool] = _Lru(MAX_TOLD, TELL_EVERY_S)
         self._ids: _Lru[PlaybackId] = _Lru(MAX_IDS, TTL_S)
         self._unknown: _Lru[bool] = _Lru(MAX_UNKNOWN, TTL_S)
         self._targets: _Lru[Target] = _Lru(MAX_TARGETS, TTL_S)
@@ -85,7 +128,7 @@ class Admission:
         listener.on(CHANGED, self._on_changed)
         listener.on_reconnect(self._on_reconnect)
 
-    async def admit(self, playback_id: str, viewer: gate.Viewer) -> Playable:
+    async def admit(self, playback_id: str, viewer: gate.Viewer, brought: Brought = NOTHING) -> Playable:
         """Raises Invalid (not an id), Unauthorized, Forbidden, NotFound (deleted) or BadState (not ready)."""
         if not ids.is_uuid(playback_id):
             raise errors.Invalid(FieldError("playbackId", "is invalid"))
@@ -94,13 +137,63 @@ class Admission:
             raise errors.Unauthorized("There is no such playback id.")
         if found.is_deleted:
             raise errors.NotFound("This playback id was deleted.", message="playbackId not found")
-        _check(found, viewer)
+        credential = await self._check(found, viewer, brought)
         target = await self._find_target(found.target_id)
         if target is None:
             raise errors.BadState(
                 "The media behind this playback id is still being prepared, or it failed.", message="media is not ready"
             )
-        return Playable(found, target)
+        return self._playable(found, target, credential)
+
+    async def _check(self, found: PlaybackId, viewer: gate.Viewer, brought: Brought) -> gate.Credential:
+        """What opened it. Raises Unauthorized or Forbidden."""
+        credential = await self._credential(found, brought)
+        decision = gate.decide(found.access_policy, credential, found.access_restrictions, viewer, self._now_s())
+        # A bad pass is refused for a public id too: a file has one address, not one for every wrong pass.
+        if isinstance(decision, gate.Allowed) and isinstance(credential, gate.Refused):
+            if credential.reason == "path_malformed":
+                raise errors.NotFound("There is no such file.")
+            decision = credential
+        if isinstance(decision, gate.Refused):
+            self._refuse(found, decision)
+        return credential
+
+    async def _credential(self, found: PlaybackId, brought: Brought) -> gate.Credential:
+        if brought.path is not None:
+            passed = self._path_keys.check(brought.path, found.id, brought.revision, self._now_s())
+            if isinstance(passed, signed_path.Refused):
+                return gate.Refused(passed.reason)
+            if passed.kid is not None and not await self._door.is_living(passed.kid, found.workspace_id):
+                return gate.Refused("token_key_unknown")
+            return passed
+        if found.access_policy == "public" or not any(brought.tokens):
+            return None
+        if len(brought.tokens) > 1:  # which of them a proxy in front has looked at is not known
+            return gate.Refused("token_malformed")
+        claims = await self._door.admit(brought.tokens[0], found.id, found.workspace_id)
+        return gate.Refused(claims.reason) if isinstance(claims, tokens.Refused) else claims
+
+    def _refuse(self, found: PlaybackId, refused: gate.Refused) -> None:
+        reason = refused.reason
+        _refusals.labels(reason).inc()
+        if not self._told.get(f"{found.id} {reason}"):
+            self._told.put(f"{found.id} {reason}", True)
+            _log.info("playback_refused", playback_id=found.id, workspace_id=found.workspace_id, reason=reason)
+        if gate.status_of(reason) == 401:
+            raise errors.Unauthorized(f"This playback id needs a valid token ({reason}).")
+        what = "this website" if reason == "domain" else "this user agent"
+        raise errors.Forbidden(f"The owner does not allow playback from {what}.")
+
+    def _playable(self, found: PlaybackId, target: Target, credential: gate.Credential) -> Playable:
+        revision = target.plan.revision
+        if gate.is_open(found.access_policy, found.access_restrictions):
+            return Playable(found, target, f"{found.id}/{revision}", is_open=True)
+        kid = None if credential is None or isinstance(credential, gate.Refused) else credential.kid
+        expires_at_s = signed_path.expiry_s(target.plan.timeline.duration_s, self._now_s())
+        passed = self._path_keys.sign(found.id, revision, expires_at_s, kid)
+        came_by = credential.expires_at_s if isinstance(credential, signed_path.Pass) else None
+        folder = f"{found.id}/{passed}/{revision}"
+        return Playable(found, target, folder, is_open=False, path_expires_at_s=came_by)
 
     async def _find_id(self, playback_id: str) -> PlaybackId | None:
         found = self._ids.get(playback_id)
@@ -153,13 +246,3 @@ class Admission:
         self._lookups.clear()
         for cache in (self._ids, self._unknown, self._targets):
             cache.clear()
-
-
-def _check(found: PlaybackId, viewer: gate.Viewer) -> None:
-    decision = gate.decide(found.access_policy, found.access_restrictions, viewer)
-    if isinstance(decision, gate.Allowed):
-        return
-    if decision.reason == "token_missing":
-        raise errors.Unauthorized("This playback id needs a valid token.")
-    what = "this website" if decision.reason == "domain" else "this user agent"
-    raise errors.Forbidden(f"The owner does not allow playback from {what}.")

@@ -28,6 +28,8 @@ LOOK_EVERY_S = 0.5
 ASK_EVERY_S = 5.0
 # Different missing things waited for at once; each holds a task and a row. Beyond it viewers are told to come back.
 MAX_WAITS = 5000
+# A guess must not take the place of a viewer who really waits.
+MAX_FORESEEN = 500
 # Larger bodies are read in a thread: up to here the copy from the page cache is shorter than the hop.
 READ_INLINE_BYTES = 4 * 1024 * 1024
 
@@ -78,6 +80,11 @@ class Demand:
             self._hint(target.id, artifact)
         return found
 
+    async def foresee(self, target: Target, artifact: Artifact) -> None:
+        """Asks for what a viewer is about to want, without waiting for it; does nothing while many others wait."""
+        if len(self._waits) < MAX_FORESEEN and not await self._is_stored(artifact.keys(target)):
+            self._waiting(target, artifact)
+
     async def _read(self, keys: Sequence[str]) -> Found | None:
         # Twice: the final version may replace the quick one between two looks.
         for key in (*keys, keys[0]):
@@ -98,6 +105,10 @@ class Demand:
         return None
 
     async def _wait(self, target: Target, artifact: Artifact) -> None:
+        await asyncio.shield(self._waiting(target, artifact))
+
+    def _waiting(self, target: Target, artifact: Artifact) -> asyncio.Task[None]:
+        """The one wait for this artifact, begun if need be."""
         name = f"{target.id} {artifact}"
         wait = self._waits.get(name)
         if wait is None:
@@ -106,7 +117,7 @@ class Demand:
             wait = asyncio.create_task(self._make(target, artifact, name))
             self._waits[name] = wait
             wait.add_done_callback(lambda done: self._forget(name, done))
-        await asyncio.shield(wait)
+        return wait
 
     def _forget(self, name: str, done: asyncio.Task[None]) -> None:
         del self._waits[name]

@@ -1,83 +1,96 @@
-"""May this viewer see this playback id? A pure decision, with no look at the database or the clock of its own.
+"""May this viewer see this? One pure decision, with no look at the database or the clock of its own.
 
-Invariant: what is not clearly allowed is refused. Restrictions hold for every policy (contract section 6); a private
-or DRM id needs a genuine token, and as long as there are no signing keys no token is genuine.
+Invariants: what is not clearly allowed is refused. Restrictions hold for every policy and every URL (contract section
+6); a private or DRM id opens by a genuine token, or by a signed path that such a token was given, and by nothing else.
 """
 
-import dataclasses
-from collections.abc import Callable, Iterable, Mapping
-from typing import Literal
-from urllib.parse import urlsplit
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal, assert_never
 
+from fastpix_server.keys import tokens
+from fastpix_server.keys.tokens import Claims, Purpose
 from fastpix_server.playback.model import AccessPolicy
+from fastpix_server.playback.restrictions import Viewer, allows_user_agent, allows_viewer, is_restricting
+from fastpix_server.playback.signed_path import Pass
+from fastpix_server.playback.signed_path import Reason as PathReason
 
-Reason = Literal["token_missing", "domain", "user_agent"]
+__all__ = ["Allowed", "Credential", "Reason", "Refused", "Viewer", "decide", "is_open", "status_of"]
 
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Viewer:
-    """What a request says about who asks. `host` is that of the page, from Origin or else Referer; "" when unknown."""
-
-    host: str = ""
-    user_agent: str = ""
-
-    @classmethod
-    def from_headers(cls, *, origin: str, referer: str, user_agent: str) -> "Viewer":
-        # "null" is what browsers send for sandboxed frames and files: an origin without a host.
-        return cls(_host(origin) or _host(referer), user_agent)
+Reason = Literal["domain", "user_agent", "token_missing"] | tokens.Reason | PathReason
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True)
 class Allowed:
     pass
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True)
 class Refused:
     reason: Reason
 
 
-def decide(policy: AccessPolicy, restrictions: Mapping[str, object], viewer: Viewer) -> Allowed | Refused:
-    """First who may ask at all (domain, user agent), then the policy."""
-    if not _passes(restrictions.get("domains"), lambda entries: _matches_host(viewer.host, entries)):
+# What a request brings: nothing, a token that was proven, a path that was checked, or one of these that was not good.
+Credential = Claims | Pass | Refused | None
+
+# What a token for the video opens where the id is private, and where it is encrypted (contract section 6: the players
+# of DRM ids send one token for both).
+_OPENS: Mapping[AccessPolicy, frozenset[Purpose]] = {
+    "private": frozenset({"media"}),
+    "drm": frozenset({"media", "drm"}),
+}
+_RESTRICTIONS = frozenset({"domain", "user_agent"})
+
+
+def decide(
+    policy: AccessPolicy,
+    credential: Credential,
+    restrictions: Mapping[str, object],
+    viewer: Viewer,
+    now_s: float,
+    *,
+    purpose: Purpose = "media",
+) -> Allowed | Refused:
+    """First who may ask at all (domain, user agent), then the policy. `purpose` drm: licences and certificates."""
+    if not allows_viewer(restrictions.get("domains"), viewer):
         return Refused("domain")
-    if not _passes(restrictions.get("userAgents"), lambda entries: any(e in viewer.user_agent for e in entries)):
+    if not allows_user_agent(restrictions.get("userAgents"), viewer):
         return Refused("user_agent")
-    if policy != "public":
+    if policy == "public":
+        return Allowed()
+    match credential:
+        case None:
+            return Refused("token_missing")
+        case Refused():
+            return credential
+        case Claims():
+            return _opened_by(policy, credential, now_s, purpose)
+        case Pass():
+            return _let_through(credential, now_s, purpose)
+    assert_never(credential)
+
+
+def is_open(policy: AccessPolicy, restrictions: Mapping[str, object]) -> bool:
+    """Can nobody be refused? Then answers may be shared, and paths need no signature."""
+    return policy == "public" and not any(is_restricting(restrictions.get(kind)) for kind in ("domains", "userAgents"))
+
+
+def status_of(reason: Reason) -> Literal[401, 403]:
+    """Contract section 5: a bad or missing token is 401, a restriction 403."""
+    return 403 if reason in _RESTRICTIONS else 401
+
+
+def _opened_by(policy: AccessPolicy, claims: Claims, now_s: float, purpose: Purpose) -> Allowed | Refused:
+    opens = _OPENS[policy] if purpose == "media" else frozenset({purpose})
+    if not claims.purposes & opens:
+        return Refused("token_audience")
+    return Refused("token_expired") if tokens.has_expired(claims.expires_at_s, now_s) else Allowed()
+
+
+def _let_through(passed: Pass, now_s: float, purpose: Purpose) -> Allowed | Refused:
+    """A path opens what it lies under; a licence does not lie under one."""
+    if purpose != "media":
         return Refused("token_missing")
-    return Allowed()
-
-
-def _passes(rule: object, matches: Callable[[tuple[str, ...]], bool]) -> bool:
-    """`defaultPolicy` allow: all but `deny`; deny: only `allow`. The other list is ignored. No rule: everybody."""
-    if not isinstance(rule, Mapping):
-        return True
-    if rule.get("defaultPolicy", "allow") == "deny":
-        return matches(_entries(rule.get("allow")))
-    return not matches(_entries(rule.get("deny")))
-
-
-def _entries(listed: object) -> tuple[str, ...]:
-    """Empty entries are dropped: an empty text is part of every user agent."""
-    return tuple(e for e in listed if isinstance(e, str) and e) if isinstance(listed, list | tuple) else ()
-
-
-def _matches_host(host: str, entries: Iterable[str]) -> bool:
-    """`example.com` stands for itself and its subdomains, `*.example.com` for the subdomains only."""
-    if not host:
-        return False
-    for entry in entries:
-        name = entry.strip().lower().rstrip(".")
-        if name.startswith("*."):
-            if host.endswith(name[1:]):
-                return True
-        elif host == name or host.endswith("." + name):
-            return True
-    return False
-
-
-def _host(url: str) -> str:
-    try:
-        return (urlsplit(url).hostname or "").lower().rstrip(".")
-    except ValueError:  # a bracket without an address
-        return ""
+    if passed.kid is None:  # given out for a public id, where no token had to be shown
+        return Refused("token_missing")
+    return Refused("path_expired") if passed.expires_at_s <= now_s else Allowed()

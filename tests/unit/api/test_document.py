@@ -88,6 +88,11 @@ async def test_every_operation_answers_as_the_document_says(api, document):
     revoke = {"playbackId": second["id"]}
     on.check("delete-media-playback-id", 200, await http.delete(f"{path}/playback-ids", params=revoke))
     on.check("get-workspace", 200, await http.get("/iam/workspace"))
+    key = on.check("create_signing_key", 201, await http.post("/iam/signing-keys"))
+    on.check("list_signing_keys", 200, await http.get("/iam/signing-keys"))
+    on.check("get-signing_key_by_id", 200, await http.get(f"/iam/signing-keys/{key['id']}"))
+    on.check("delete_signing_key", 200, await http.delete(f"/iam/signing-keys/{key['id']}"))
+    on.check("delete_signing_key", 404, await http.delete(f"/iam/signing-keys/{key['id']}"))
     upload = on.check(
         "direct-upload-video-media",
         201,

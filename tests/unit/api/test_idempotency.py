@@ -78,7 +78,7 @@ async def test_a_twin_that_waits_too_long_is_asked_to_come_back(api, monkeypatch
     monkeypatch.setattr(idempotency, "TWIN_WAIT_MS", 50)
     name = idempotency.Name(api.workspace_id, "POST", "/v1/on-demand?", "the same")
     async with api.db.unit() as tx:
-        assert await idempotency.claim(tx, name) is None
+        assert await idempotency.claim(tx, name, api.context.pepper) is None
         twin = await api.http.post("/on-demand", json=VIDEO, headers=KEY)
         assert (twin.status_code, twin.headers["retry-after"]) == (503, "2")
     assert (await api.http.post("/on-demand", json=VIDEO, headers=KEY)).status_code == 201

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 import pytest
 from tests import footage
 from tests.planned import planned
-from tests.playing import Playing, Published
+from tests.playing import PATH_KEYS, Playing, Published
 
 from fastpix_server.base import errors, ids
 from fastpix_server.db.notify import Listener
@@ -18,7 +18,7 @@ from fastpix_server.playback.gate import Viewer
 @pytest.fixture
 async def door(stage: Playing) -> AsyncIterator[Admission]:
     listener = Listener(stage.url)
-    made = Admission(stage.db, listener)
+    made = Admission(stage.db, listener, path_keys=PATH_KEYS)
     await listener.start()
     yield made
     await listener.close()

@@ -351,3 +351,18 @@ async def test_bad_picture_parameters_name_their_fields(
     answer = await edge.get(f"/{published.playback_id}/thumbnail.jpg?{query}")
     assert answer.status_code == 422
     assert [f["field"] for f in answer.json()["error"]["fields"]] == fields
+
+
+async def test_reading_a_manifest_starts_what_the_player_wants_next(
+    stage: Playing, film: Published, encodes: Encodes
+) -> None:
+    edge = await stage.edge()
+    await stage.maker()
+    head = await edge.head(f"/{film.playback_id}.m3u8")
+    await asyncio.sleep(0.3)
+    assert (head.status_code, encodes.starts) == (200, []), "to look whether it exists is no wish to see it"
+    assert (await edge.get(f"/{film.playback_id}.m3u8")).status_code == 200
+    await until(lambda: encodes.emitted[RUNG, 0] == 1 and encodes.emitted["a0", 0] == 1)
+    assert set(encodes.starts) == {(RUNG, 0), ("a0", 0)}
+    assert (await edge.get(film.url(RUNG, "0.m4s"))).status_code == 200
+    assert encodes.emitted[RUNG, 0] == 1

@@ -24,6 +24,7 @@ from fastpix_server.db.notify import Listener
 from fastpix_server.db.pool import Database
 from fastpix_server.edge import uploads
 from fastpix_server.edge.context import EdgeContext
+from fastpix_server.playback.signed_path import PathKeys
 from fastpix_server.storage.open import open_store
 
 PEPPER = b"pepper of the tests"
@@ -43,7 +44,9 @@ def load(database_url: str, folder: Path, port: int, s3_endpoint: str) -> Starle
             storage = open_store(f"s3://{seaweed.BUCKET}/uploads", seaweed.options(s3_endpoint), folder / "work")
         async with db.unit() as tx:
             await access.ensure_first(tx, pepper=PEPPER, username=USERNAME, password=PASSWORD)
-        edge = EdgeContext(db=db, listener=listener, storage=storage, public_url=public_url)
+        edge = EdgeContext(
+            db=db, listener=listener, storage=storage, public_url=public_url, path_keys=PathKeys.random()
+        )
         api = ApiContext(
             db=db, storage=storage, pepper=PEPPER, public_url=public_url, rate_per_s=10_000, rate_burst=10_000
         )
