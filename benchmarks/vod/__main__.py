@@ -1,4 +1,4 @@
-"""`python -m benchmarks.vod [part ...]`: runs the parts (all by default) and prints one table."""
+"""`python -m benchmarks.vod [part ...]`: runs the parts (all by default) and prints a table for each."""
 
 import asyncio
 import sys
@@ -10,27 +10,39 @@ from benchmarks.vod import first_frame, ladder, quality, ready, segments, startu
 from benchmarks.vod.footage import lasting
 from fastpix_server.engine.plan import Plan, make_plan
 from fastpix_server.engine.probe import probe
+from fastpix_server.engine.run import run
 
 NO_FILL = {"FASTPIX_BACKGROUND_FILL": "off"}
 
 
 def _plan(duration_s: int, quality_tier: str) -> Plan:
-    source = asyncio.run(probe(lasting(duration_s)))
+    source = asyncio.run(probe(lasting(duration_s), run=run))
     return make_plan(source, max_resolution="1080p", quality=quality_tier, copy=None)
 
 
 def _served() -> list[Row]:
     with platform(**NO_FILL) as idle:
-        out = ready.rows(idle) + segments.rows(idle)
+        out = ready.rows(idle)
         with platform() as filling:
             out += segments.rows_while_filling(idle, filling)
-            out += first_frame.rows(filling)
     return out
+
+
+def _cold() -> list[Row]:
+    with platform(**NO_FILL) as idle:
+        return segments.rows(idle)
+
+
+def _first_frame() -> list[Row]:
+    with platform() as filling:
+        return first_frame.rows(filling)
 
 
 PARTS: dict[str, Callable[[], list[Row]]] = {
     "startup": startup.rows,
     "served": _served,
+    "cold": _cold,
+    "first_frame": _first_frame,
     "ladder": lambda: ladder.rows(_plan(60, "standard"), lasting(60)),
     "quality": lambda: quality.rows({t: _plan(30, t) for t in ("standard", "pro", "premium")}, lasting(30)),
 }
@@ -38,7 +50,8 @@ PARTS: dict[str, Callable[[], list[Row]]] = {
 
 def main(names: list[str]) -> None:
     chosen = names or list(PARTS)
-    print(as_markdown("On-demand video", [row for name in chosen for row in PARTS[name]()]))
+    for name in chosen:
+        print(as_markdown(f"On-demand video: {name}", PARTS[name]()), flush=True)
 
 
 if __name__ == "__main__":

@@ -114,13 +114,13 @@ class Made:
         self.segments[name, k] = data
         self.order.append((name, k))
 
-    async def write(self, name: str, out: Path) -> Path:
-        """Init and all segments in one file, as a player sees them."""
+    async def write(self, name: str, out: Path, *, first: int = 0) -> Path:
+        """Init and all segments, from `first` on, in one file, as a player sees them."""
         rendition = self.plan.rendition(name)
         assert rendition is not None
         count = self.plan.timeline.segment_count
         init = await make_init(self.plan, rendition)
-        out.write_bytes(init + b"".join(self.segments[name, k] for k in range(count)))
+        out.write_bytes(init + b"".join(self.segments[name, k] for k in range(first, count)))
         return out
 
 

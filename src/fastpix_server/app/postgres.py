@@ -160,20 +160,22 @@ class EmbeddedPostgres:
         unfinished.rename(self.data)
 
     def _clear_stale_pid(self) -> None:
-        """A pid file may name a process that is not PostgreSQL (reused pid), or one that is on its way out."""
+        """A pid file may name a process that is not PostgreSQL (reused pid, zombie), or one that is on its way out.
+
+        The socket's lock file names the same process. The folder is ours alone, by its lock, so both may go.
+        """
         pid_file = self.data / "postmaster.pid"
-        if not pid_file.exists():
-            return
         try:
             pid = int(pid_file.read_text().split()[0])
-        except (ValueError, IndexError):
+        except (FileNotFoundError, ValueError, IndexError):
             pid = 0
         deadline = time.monotonic() + START_TIMEOUT_S
         while pid and _is_postgres(pid):
             if time.monotonic() > deadline:
                 raise PostgresFault(f"PostgreSQL (pid {pid}) still runs in {self.data}. Stop it first.")
             time.sleep(0.05)
-        pid_file.unlink(missing_ok=True)
+        for stale in (pid_file, *self._sockets.glob(".s.PGSQL.*")):
+            stale.unlink(missing_ok=True)
 
     def _spawn(self) -> None:
         settings = {**_SETTINGS, "unix_socket_directories": str(self._sockets), **self._settings}
