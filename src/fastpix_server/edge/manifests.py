@@ -64,8 +64,9 @@ class Manifests:
         if target.measured:
             return  # the background has finished: everything is stored
         videos = selection.choose(target.plan.videos, wanted, playable.playback_id.resolution)
-        for rendition in (*videos[:1], *target.plan.audios[:1]):
-            await self._delivery.demand.foresee(target, SegmentOf(rendition.name, 0))
+        names = [video.name for video in videos[:1]] + [audio.name for audio in target.plan.audios[:1]]
+        for name in names:
+            await self._delivery.demand.foresee(target, SegmentOf(name, 0))
 
     def _answer(self, request: Request, kept: "_Kept", media_type: str) -> Response:
         text, etag = self._write(kept)
