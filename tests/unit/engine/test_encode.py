@@ -68,9 +68,11 @@ async def test_the_encoder_waits_while_a_segment_is_not_taken(plan: Plan, source
     await asyncio.sleep(1.5)
     assert taken.order == [("180p", 0)]
     (child,) = children()
-    idle_from = child.cpu_times().user
-    await asyncio.sleep(0.5)
-    assert child.cpu_times().user - idle_from < 0.2
+    async with asyncio.timeout(30):  # a busy machine needs a while to fill the encoder's buffers
+        used_s = -1.0
+        while child.cpu_times().user - used_s >= 0.2:
+            used_s = child.cpu_times().user
+            await asyncio.sleep(0.5)
     gate.set()
     await task
     assert len(taken.order) == 12
