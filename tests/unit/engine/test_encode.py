@@ -73,6 +73,7 @@ async def test_the_encoder_waits_while_a_segment_is_not_taken(plan: Plan, source
         while child.cpu_times().user - used_s >= 0.2:
             used_s = child.cpu_times().user
             await asyncio.sleep(0.5)
+    assert taken.order == [("180p", 0)]
     gate.set()
     await task
     assert len(taken.order) == 12
