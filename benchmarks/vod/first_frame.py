@@ -1,26 +1,15 @@
 """Page load to first frame in Chromium with hls.js, on a media that nobody has watched."""
 
-import shutil
 import statistics
 
 from playwright.sync_api import Browser, sync_playwright
+from tests.browser.conftest import FLAGS, chromium
 
 from benchmarks.running import Running
 from benchmarks.table import Row
 from benchmarks.vod.footage import lasting
 
 ROUNDS = 5
-FLAGS = [
-    "--headless",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--no-first-run",
-    "--autoplay-policy=no-user-gesture-required",
-]
 _FIRST_FRAME_MS = """() => new Promise(done => {
   const video = document.querySelector('video');
   video.muted = true;
@@ -41,7 +30,7 @@ def _first_frame_s(browser: Browser, url: str) -> float:
 def rows(running: Running) -> list[Row]:
     times = []
     with sync_playwright() as driver:
-        browser = driver.chromium.launch(executable_path=shutil.which("chromium"), args=FLAGS)
+        browser = driver.chromium.launch(executable_path=chromium(), args=list(FLAGS))
         for _ in range(ROUNDS):
             media_id, playback_id, _ = running.upload(lasting(600))
             times.append(_first_frame_s(browser, f"{running.base_url}/play/{playback_id}"))
