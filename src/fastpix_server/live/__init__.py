@@ -1,0 +1,1 @@
+"""Live streams: keys, sessions, low-latency packaging, recording, simulcast, clips."""

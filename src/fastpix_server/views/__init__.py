@@ -1,0 +1,1 @@
+"""Video data: beacons of players become views; views become metrics."""
