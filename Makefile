@@ -8,11 +8,11 @@ PYTEST_WORKERS ?= 2
 
 .PHONY: run test web lint clean
 
-run: $(VENV)/.server
+run: $(VENV)/.server $(VENV)/.srt
 	@$(MAKE) --no-print-directory web || echo "THE PLAYER PAGE IS NOT BUILT (see above); everything else works. Try again: make web"
 	$(BIN)/fastpix up
 
-test: $(VENV)/.test $(VENV)/.chromium web lint
+test: $(VENV)/.test $(VENV)/.peers web lint
 	$(BIN)/pytest -n $(PYTEST_WORKERS)
 
 # The players of the player page, pinned by web/package-lock.json; nothing is loaded from elsewhere at run time.
@@ -41,13 +41,18 @@ $(VENV)/.web: web/package-lock.json | $(VENV)/.server
 	$(BIN)/python -m fastpix_server.edge.web_build
 	touch $@
 
-# Browser tests need Chromium. Without it, and without the right to install it, they skip and say so.
-$(VENV)/.chromium: | $(BIN)/python
-	@if command -v chromium >/dev/null || command -v chromium-browser >/dev/null || command -v google-chrome >/dev/null; then :; \
+# A browser, publishers and a proxy that are not ours. Where one is missing, its tests skip and say so.
+$(VENV)/.peers: tests/install_peers.sh | $(BIN)/python
+	@sh tests/install_peers.sh
+	@touch $@
+
+# SRT ingest needs libsrt. Without it, and without the right to install it, SRT is off and the log says so.
+$(VENV)/.srt: | $(BIN)/python
+	@if ldconfig -p 2>/dev/null | grep -q 'libsrt'; then :; \
 	elif [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
 	  DEBIAN_FRONTEND=noninteractive apt-get update -qq && \
-	  DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends chromium >/dev/null; \
-	else echo "Chromium is missing: BROWSER TESTS WILL BE SKIPPED. Install the package chromium to run them."; fi
+	  DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends libsrt1.5-gnutls >/dev/null || true; \
+	else echo "libsrt is missing: SRT IS OFF. Install the package libsrt1.5-gnutls to turn it on."; fi
 	@touch $@
 
 clean:
