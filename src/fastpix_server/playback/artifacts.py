@@ -67,6 +67,12 @@ class Protected:
 
     clear: SegmentOf | InitOf
 
+    @property
+    def made_from(self) -> tuple[SegmentOf | InitOf, ...]:
+        """Clear things that have to be stored first: a segment is read with its header."""
+        header = InitOf(self.clear.rendition)
+        return (header,) if isinstance(self.clear, InitOf) else (header, self.clear)
+
     def __str__(self) -> str:
         return f"{PROTECTED}/{self.clear}"
 

@@ -131,8 +131,9 @@ class Demand:
         loop = asyncio.get_running_loop()
         ends_s, asks_s = loop.time() + self._wait_s, 0.0
         try:
-            if isinstance(artifact, Protected) and not await self._is_stored(artifact.clear.keys(target)):
-                await self._wait(target, artifact.clear)
+            for part in artifact.made_from if isinstance(artifact, Protected) else ():
+                if not await self._is_stored(part.keys(target)):
+                    await self._wait(target, part)
             while loop.time() < ends_s:
                 if loop.time() >= asks_s:
                     await self._ask(target, artifact)
