@@ -37,9 +37,7 @@ async def find_workspace(tx: Tx, workspace_id: str) -> Workspace | None:
 
 
 async def find_drm_configuration(tx: Tx, workspace_id: str) -> str | None:
-    result = await tx.execute(
-        text("select drm_configuration_id from workspaces where id = :id"), {"id": workspace_id}
-    )
+    result = await tx.execute(text("select drm_configuration_id from workspaces where id = :id"), {"id": workspace_id})
     found = result.scalar_one_or_none()
     return None if found is None else str(found)
 

@@ -143,10 +143,10 @@ class Front:
 
 
 def choose_family(path: str, host: str) -> str:
-    """`own` (health, metrics), `api` or `edge`. A host name of a family decides before the path does, but for licences."""
+    """`own` (health, metrics), `api` or `edge`. A host name decides before the path does, but for licences."""
     if path in health.PATHS:
         return "own"
-    if is_below(path, _LICENCES):  # players have a name of the API's host in them for these, and viewers no access token
+    if is_below(path, _LICENCES):  # players ask the host of the API for them, and have no access token
         return "edge"
     if host.startswith(_EDGE_HOSTS):
         return "edge"

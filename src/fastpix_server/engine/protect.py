@@ -60,9 +60,7 @@ async def protect_segment(init: bytes, segment: bytes, kind: Kind, key: ContentK
     with tempfile.TemporaryDirectory(prefix="fastpix-protect-") as name:
         folder = Path(name)
         await asyncio.to_thread((folder / "in.mp4").write_bytes, init + segment)
-        finished = await run(
-            command(folder, kind), limits=_LIMITS, stdin=_flags(key).encode(), max_output_bytes=MIB
-        )
+        finished = await run(command(folder, kind), limits=_LIMITS, stdin=_flags(key).encode(), max_output_bytes=MIB)
         out = folder / "0.m4s"
         if not finished.is_ok or not out.is_file():
             raise ServiceFault("protect_failed", "A segment could not be encrypted.")
@@ -153,9 +151,7 @@ def _protected(init: bytes, key: ContentKey) -> bytes:
 
 def _tenc(pattern: int, key: ContentKey) -> bytes:
     """Version 1: protected, no IV per sample, one constant IV (ISO/IEC 23001-7, 8.2)."""
-    return boxes.build_full(
-        b"tenc", 1, 0, bytes((0, pattern, 1, 0)), key.id_bytes, bytes((len(key.iv),)), key.iv
-    )
+    return boxes.build_full(b"tenc", 1, 0, bytes((0, pattern, 1, 0)), key.id_bytes, bytes((len(key.iv),)), key.iv)
 
 
 def common_pssh(key_id: str) -> bytes:

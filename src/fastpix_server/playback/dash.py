@@ -29,7 +29,8 @@ def manifest(target: Target, videos: Sequence[VideoRendition], *, root: str, pro
     longest_s = max(length for r in shown for length in durations_s(plan, r))
     sets = [_video_set(target, videos, root, protection)] if videos else []
     sets += [
-        _audio_set(target, audio, name, root, number, protection) for number, (audio, name) in enumerate(named(plan.audios), 2)
+        _audio_set(target, audio, name, root, number, protection)
+        for number, (audio, name) in enumerate(named(plan.audios), 2)
     ]
     return (
         '<?xml version="1.0" encoding="UTF-8"?>\n'
@@ -61,9 +62,7 @@ def _video_set(target: Target, videos: Sequence[VideoRendition], root: str, prot
     )
 
 
-def _audio_set(
-    target: Target, audio: AudioRendition, name: str, root: str, number: int, protection: str
-) -> str:
+def _audio_set(target: Target, audio: AudioRendition, name: str, root: str, number: int, protection: str) -> str:
     cuts = target.plan.timeline.audio_cuts
     samples = [(b - a) * AAC_FRAME_SAMPLES for a, b in itertools.pairwise(cuts)]
     is_main = audio is target.plan.audios[0]

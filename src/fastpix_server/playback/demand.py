@@ -126,7 +126,7 @@ class Demand:
             done.exception()  # every viewer may have left: nobody else would look at it
 
     async def _make(self, target: Target, artifact: Artifact, name: str) -> None:
-        """Asks and waits until it is stored. What is encrypted is made from the clear thing: that is waited for first."""
+        """Asks and waits until it is stored. What is encrypted waits for its clear parts first."""
         word = self._words.setdefault(name, asyncio.Event())
         loop = asyncio.get_running_loop()
         ends_s, asks_s = loop.time() + self._wait_s, 0.0

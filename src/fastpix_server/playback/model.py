@@ -23,7 +23,7 @@ class PlaybackId:
     created_at: datetime
     drm_configuration_id: str | None = None
     is_deleted: bool = False
-    # Set where the policy is drm: what is shown under this id is encrypted with that key.
+    # Set where the policy is drm: what this id shows is encrypted with that key.
     content_key_id: str | None = None
 
 
