@@ -167,8 +167,8 @@ def widevine_pssh(key_id: str) -> bytes:
     return boxes.build_full(b"pssh", 0, 0, WIDEVINE_SYSTEM.bytes, struct.pack(">I", len(data)), data)
 
 
-def base64_of(box: bytes) -> str:
-    return base64.b64encode(box).decode("ascii")
+def base64_of(value: bytes) -> str:
+    return base64.b64encode(value).decode("ascii")
 
 
 def _varint(four: bytes) -> bytes:

@@ -4,11 +4,13 @@ Invariants: only public things stand here (the key's id, never the key, no token
 locks; one that is encrypted never comes out without.
 """
 
+import uuid
+
 from fastpix_server.engine.protect import COMMON_SYSTEM, WIDEVINE_SYSTEM, base64_of, common_pssh, widevine_pssh
 from fastpix_server.playback.model import PlaybackId
 
 _FAIRPLAY = "com.apple.streamingkeydelivery"
-# The name under which hls.js knows the system; no registry has one for it.
+# hls.js knows the system by this name and reads the id of the key out of the URI; no registry has one for it.
 _CLEARKEY = "org.w3.clearkey"
 # The system id that DASH-IF gave ClearKey; dash.js looks for it, Shaka Player for the common one.
 _CLEARKEY_DASH = "urn:uuid:e2719d58-a985-b3c9-781a-b030af78d30e"
@@ -26,7 +28,7 @@ def hls_keys(playback_id: PlaybackId) -> list[str]:
         for form, uri, named in (
             (f"urn:uuid:{WIDEVINE_SYSTEM}", _data(widevine_pssh(key_id)), True),
             (_FAIRPLAY, f"skd://{key_id}", False),
-            (_CLEARKEY, _data(common_pssh(key_id)), True),
+            (_CLEARKEY, _data(uuid.UUID(key_id).bytes), True),
         )
     ]
 
@@ -58,5 +60,5 @@ def _key_id(playback_id: PlaybackId) -> str | None:
     return playback_id.content_key_id
 
 
-def _data(box: bytes) -> str:
-    return f"data:text/plain;base64,{base64_of(box)}"
+def _data(value: bytes) -> str:
+    return f"data:text/plain;base64,{base64_of(value)}"
