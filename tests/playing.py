@@ -12,20 +12,23 @@ import httpx
 from granian.constants import Interfaces
 from granian.server.embed import Server
 
+from fastpix_server.app.secrets import Keys
 from fastpix_server.base import ids
 from fastpix_server.db.notify import Listener
 from fastpix_server.db.pool import Database
 from fastpix_server.edge.app import create_edge
 from fastpix_server.edge.context import EdgeContext
+from fastpix_server.edge.licence_servers import LicenceServers
 from fastpix_server.engine.plan import Plan
-from fastpix_server.playback import service
+from fastpix_server.playback import content_keys, service
 from fastpix_server.playback.model import AccessPolicy
 from fastpix_server.playback.signed_path import PathKeys
 from fastpix_server.playback.worker import SegmentMaker
 from fastpix_server.storage.open import Storage, open_store
 
-# Edges of one stage are one installation.
+# Edges and workers of one stage are one installation.
 PATH_KEYS = PathKeys(bytes(32))
+MASTER = Keys(bytes(32))
 
 
 @dataclasses.dataclass
@@ -50,15 +53,17 @@ class Playing:
         self.storage = storage
         self._stack = contextlib.AsyncExitStack()
 
-    async def edge(self, *, wait_s: float = 20.0) -> httpx.AsyncClient:
+    async def edge(self, *, wait_s: float = 20.0, licences: LicenceServers | None = None) -> httpx.AsyncClient:
         """One more edge process, as far as anything can tell."""
-        app = await self.edge_app(wait_s=wait_s)
+        app = await self.edge_app(wait_s=wait_s, licences=licences)
         transport = httpx.ASGITransport(app)
         return await self._stack.enter_async_context(
             httpx.AsyncClient(transport=transport, base_url="http://edge", timeout=60)
         )
 
-    async def edge_app(self, *, wait_s: float = 20.0):  # type: ignore[no-untyped-def]
+    async def edge_app(  # type: ignore[no-untyped-def]
+        self, *, wait_s: float = 20.0, licences: LicenceServers | None = None
+    ):
         listener = Listener(self.url)
         app = create_edge(
             EdgeContext(
@@ -67,6 +72,7 @@ class Playing:
                 storage=self.storage,
                 public_url="http://edge",
                 path_keys=PATH_KEYS,
+                licences=licences or LicenceServers(),
                 segment_wait_s=wait_s,
             )
         )
@@ -169,6 +175,7 @@ async def until(condition: Callable[[], object], timeout_s: float = 15.0) -> Non
 async def playing(url: str, folder: Path) -> AsyncIterator[Playing]:
     db = await Database.open(url, size=8)
     storage = open_store(f"file://{folder}/objects", {}, folder / "work")
+    content_keys.configure(MASTER)
     made = Playing(url, folder, db, storage)
     try:
         yield made

@@ -29,6 +29,7 @@ from fastpix_server.keys import service as keys
 from fastpix_server.keys import store as keys_store
 from fastpix_server.keys.model import KeyPair
 from fastpix_server.playback import service as playback
+from fastpix_server.playback.model import AccessPolicy
 from fastpix_server.playback.signed_path import PathKeys, expiry_s
 
 # Route of the edge -> the URL that stands for it. `{folder}`: what lies below a signed path.
@@ -44,6 +45,13 @@ BY_PATH = {
     "/{playback_id}/{signature}/{revision}/{rendition}/index.m3u8": "/{id}/{pass}/{revision}/source/index.m3u8",
     "/{playback_id}/{signature}/{revision}/{rendition}/init.mp4": "/{id}/{pass}/{revision}/source/init.mp4",
     "/{playback_id}/{signature}/{revision}/{rendition}/{k}.m4s": "/{id}/{pass}/{revision}/source/0.m4s",
+}
+# Keys and licences of an encrypted id: a token with the audience `drm:` alone opens them.
+BY_LICENCE_TOKEN = {
+    "/v1/on-demand/drm/license/clearkey/{playback_id}": "/v1/on-demand/drm/license/clearkey/{id}",
+    "/v1/on-demand/drm/license/widevine/{playback_id}": "/v1/on-demand/drm/license/widevine/{id}",
+    "/v1/on-demand/drm/license/fairplay/{playback_id}": "/v1/on-demand/drm/license/fairplay/{id}",
+    "/v1/on-demand/drm/cert/fairplay/{playback_id}": "/v1/on-demand/drm/cert/fairplay/{id}",
 }
 # Nothing of a media is behind these: the player page is the same for every id, and uploads have keys of their own.
 NO_MEDIA = {"/play/{playback_id}", "/play/assets/{digest}/{name}", "/upload/{upload_id}"}
@@ -63,6 +71,13 @@ class House:
 
     async def key(self, key: KeyPair, workspace_id: str | None = None) -> str:
         return await add_key(self.stage, workspace_id or self.mine, key)
+
+    async def show(self, policy: AccessPolicy) -> None:
+        """The video of this house is from now on one of that policy."""
+        source = footage.bikes()
+        self.video = await self.stage.publish(
+            source, await planned(source), access_policy=policy, workspace_id=self.mine
+        )
 
     async def delete_key(self, kid: str) -> None:
         async with self.stage.db.unit() as tx:
@@ -110,9 +125,15 @@ async def house(database_url: str, tmp_path: Path) -> AsyncIterator[House]:
         yield House(stage, await stage.edge(), mine, theirs, kid, other_kid, video)
 
 
+async def ask(edge: httpx.AsyncClient, url: str, **headers: str) -> httpx.Response:
+    if "/license/" not in url:
+        return await edge.get(url, headers=headers)
+    return await edge.post(url, json={"kids": ["AAAAAAAAAAAAAAAAAAAAAA"]}, headers=headers)
+
+
 async def refused(edge: httpx.AsyncClient, url: str, status: int = 401, **headers: str) -> str:
     """The description of a refusal that nobody may keep, and that shows nothing of the media."""
-    answer = await edge.get(url, headers=headers)
+    answer = await ask(edge, url, **headers)
     assert answer.status_code == status, (url, answer.status_code, answer.text[:200])
     assert answer.headers["cache-control"] == "no-store"
     assert answer.headers["content-type"] == "application/json"
@@ -122,7 +143,7 @@ async def refused(edge: httpx.AsyncClient, url: str, status: int = 401, **header
 async def until_refused(edge: httpx.AsyncClient, url: str) -> None:
     """A deletion bites within a second where notifications arrive."""
     end_s = time.monotonic() + 1
-    while (await edge.get(url)).status_code == 200:
+    while (await ask(edge, url)).status_code != 401:
         assert time.monotonic() < end_s
         await asyncio.sleep(0.01)  # a request that finds everything in memory never lets the listener run
 
@@ -138,12 +159,16 @@ async def test_every_kind_of_url_that_the_edge_has_is_a_row_of_this_matrix(house
     found = {route.path for route in app.routes if isinstance(route, Route)}
     assert len(found) == len(app.routes)
     media = {path for path in found if "playback_id" in path and not path.startswith("/play/")}
-    assert media == BY_TOKEN.keys() | BY_PATH.keys()
+    assert media == BY_TOKEN.keys() | BY_PATH.keys() | BY_LICENCE_TOKEN.keys()
     others = {path for path in found - media if not path.startswith("/upload")}
     assert others <= NO_MEDIA
 
 
-async def test_every_kind_of_url_refuses_every_bad_token_and_serves_every_good_one(house: House) -> None:
+@pytest.mark.parametrize("policy", ["private", "drm"])
+async def test_every_kind_of_url_refuses_every_bad_token_and_serves_every_good_one(
+    house: House, policy: AccessPolicy
+) -> None:
+    await house.show(policy)
     edge, now_s = house.edge, int(time.time())
     playback_id = house.video.playback_id
     attacks = signing.attacks(playback_id, house.kid, pair(), other_kid=house.other_kid, now_s=now_s)
@@ -171,7 +196,38 @@ async def test_every_kind_of_url_refuses_every_bad_token_and_serves_every_good_o
         assert (await edge.get(house.url(form), headers={"Range": "bytes=0-1"})).status_code == 401
 
 
-async def test_every_signed_path_is_refused_when_anything_of_it_is_wrong(house: House) -> None:
+async def test_every_licence_url_refuses_every_bad_token_and_lets_every_good_one_in(house: House) -> None:
+    await house.show("drm")
+    edge, now_s, playback_id = house.edge, int(time.time()), house.video.playback_id
+    attacks = signing.attacks(playback_id, house.kid, pair(), other_kid=house.other_kid, now_s=now_s, purpose="drm")
+    twins = signing.good_twins(playback_id, house.kid, pair(), workspace_id=house.mine, now_s=now_s, purpose="drm")
+    theirs = await house.key(pair("foreign"), house.theirs)
+    aud = f"drm:{playback_id}"
+    attacks["other workspace's key"] = (house.good(theirs, pair("foreign"), aud=aud), "token_key_unknown")
+    attacks["token for the video"] = (house.good(), "token_audience")
+    passed = house.signed()
+    for form in BY_LICENCE_TOKEN.values():
+        assert "token_missing" in await refused(edge, house.url(form))
+        assert "token_missing" in await refused(edge, house.url(form, text=""))
+        for name, (text, reason) in attacks.items():
+            said = await refused(edge, house.url(form, text=text))
+            assert reason in said, (form, name, said)
+        twice = house.url(form, text=house.good(aud=aud)) + f"&token={quote(house.good(exp=1))}"
+        assert "token_malformed" in await refused(edge, twice)
+        # A signed path is no permission to decrypt, wherever it is put.
+        assert "token_malformed" in await refused(edge, house.url(form, text=passed))
+        for text in twins.values():  # let in, and then told what is wrong: a foreign key id, or no licence server
+            assert await refused(edge, house.url(form, text=text), 400)
+    deleted = await house.key(pair("third"))
+    dying = house.url(form, text=house.good(deleted, pair("third"), aud=aud))
+    assert await refused(edge, dying, 400)
+    await house.delete_key(deleted)
+    await until_refused(edge, dying)
+
+
+@pytest.mark.parametrize("policy", ["private", "drm"])
+async def test_every_signed_path_is_refused_when_anything_of_it_is_wrong(house: House, policy: AccessPolicy) -> None:
+    await house.show(policy)
     edge, other = house.edge, ids.new_uuid()
     deleted = await house.key(pair("third"))
     dying = house.signed(kid=deleted)
@@ -243,8 +299,8 @@ async def test_what_was_handed_out_dies_with_the_key_that_opened_it(house: House
     await served(house.edge, house.url("/{id}.m3u8", text=house.good()))
 
 
-@pytest.mark.parametrize("policy", ["public", "private"])
-async def test_restrictions_hold_on_every_kind_of_url(house: House, policy: str) -> None:
+@pytest.mark.parametrize("policy", ["public", "private", "drm"])
+async def test_restrictions_hold_on_every_kind_of_url(house: House, policy: AccessPolicy) -> None:
     rules: dict[str, object] = {
         "domains": {"defaultPolicy": "deny", "allow": ["example.com"], "deny": []},
         "userAgents": {"defaultPolicy": "allow", "allow": [], "deny": ["BadBot"]},
@@ -258,7 +314,7 @@ async def test_restrictions_hold_on_every_kind_of_url(house: House, policy: str)
         restrictions=rules,  # type: ignore[arg-type]
     )
     text = token(claims(video.playback_id, kid=house.kid), kid=house.kid)
-    kid = house.kid if policy == "private" else None
+    kid = None if policy == "public" else house.kid
     passed = PATH_KEYS.sign(video.playback_id, video.plan.revision, int(time.time()) + 600, kid)
     home = {"Origin": "https://www.example.com", "User-Agent": "Mozilla/5.0"}
     for form in (*BY_TOKEN.values(), *BY_PATH.values()):
@@ -268,6 +324,13 @@ async def test_restrictions_hold_on_every_kind_of_url(house: House, policy: str)
         await served(edge, url, Referer="https://example.com/watch")
         for origin in ("https://evil-example.com", "https://example.com.evil.org", "https://x@example.com", "null"):
             assert "website" in await refused(edge, url, 403, Origin=origin)
+        assert "website" in await refused(edge, url, 403)
+        assert "user agent" in await refused(edge, url, 403, **{**home, "User-Agent": "BadBot/1"})
+    both = token(claims(video.playback_id, kid=house.kid, aud=f"drm:{video.playback_id}"), kid=house.kid)
+    for form in BY_LICENCE_TOKEN.values() if policy == "drm" else ():
+        url = house.url(form, text=both, video=video)
+        assert await refused(edge, url, 400, **home)  # who may ask is told what is wrong
+        assert "website" in await refused(edge, url, 403, Origin="https://evil-example.com")
         assert "website" in await refused(edge, url, 403)
         assert "user agent" in await refused(edge, url, 403, **{**home, "User-Agent": "BadBot/1"})
     master = await served(edge, house.url("/{id}.m3u8", text=text, video=video), **home)

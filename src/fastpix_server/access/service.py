@@ -112,6 +112,24 @@ async def get_workspace(tx: Tx, workspace_id: str) -> Workspace:
     return workspace
 
 
+async def list_drm_configurations(tx: Tx, workspace_id: str) -> list[str]:
+    """The ids that `drmConfigurationId` may name: one, which every workspace has from its first moment."""
+    found = await store.find_drm_configuration(tx, workspace_id)
+    return [] if found is None else [found]
+
+
+async def check_drm_configuration(tx: Tx, workspace_id: str, configuration_id: str) -> None:
+    """Raises errors.BadState, in the words of the contract (2.4), for an id that is not one of the workspace's."""
+    if configuration_id not in await list_drm_configurations(tx, workspace_id):
+        raise no_drm_configuration()
+
+
+def no_drm_configuration() -> errors.BadState:
+    return errors.BadState(
+        "The DRM configuration ID does not exist for the workspace.", message="DRM ID does not exist"
+    )
+
+
 async def create_token(
     tx: Tx, *, pepper: bytes, workspace_id: str, name: str, permissions: Sequence[str] = (ALL,)
 ) -> NewToken:

@@ -36,6 +36,12 @@ async def find_workspace(tx: Tx, workspace_id: str) -> Workspace | None:
     return None if row is None else Workspace(str(row.id), row.name, row.key, row.created_at)
 
 
+async def find_drm_configuration(tx: Tx, workspace_id: str) -> str | None:
+    result = await tx.execute(text("select drm_configuration_id from workspaces where id = :id"), {"id": workspace_id})
+    found = result.scalar_one_or_none()
+    return None if found is None else str(found)
+
+
 async def find_oldest_workspace(tx: Tx) -> Workspace | None:
     result = await tx.execute(text("select id, name, key, created_at from workspaces order by created_at, id limit 1"))
     row = result.one_or_none()

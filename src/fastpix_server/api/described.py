@@ -239,6 +239,21 @@ class PlaybackIdAnswer(Described):
     data: PlaybackId
 
 
+class DrmConfiguration(Described):
+    id: str = UuidText
+
+
+class DrmConfigurationPage(Described):
+    success: Literal[True]
+    data: list[DrmConfiguration]
+    pagination: Pagination
+
+
+class DrmConfigurationAnswer(Described):
+    success: Literal[True]
+    data: DrmConfiguration
+
+
 class PlaybackIdList(Described):
     success: Literal[True]
     data: list[PlaybackId]

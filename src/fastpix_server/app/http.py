@@ -37,6 +37,7 @@ _OUR_LOGGING = {"handlers": {}, "formatters": {}, "loggers": {"_granian": {"prop
 _REQUEST_ID_HEADER = b"x-request-id"
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9._:-]{1,128}")  # what we repeat from a caller's own header
 _API_HOSTS = ("api.",)
+_LICENCES = "/v1/on-demand/drm"
 _EDGE_HOSTS = ("stream.", "images.")
 
 _REQUESTS = Counter("fastpix_http_requests_total", "Answers by family and status", ["family", "method", "status"])
@@ -142,9 +143,11 @@ class Front:
 
 
 def choose_family(path: str, host: str) -> str:
-    """`own` (health, metrics), `api` or `edge`. A host name of a family decides before the path does."""
+    """`own` (health, metrics), `api` or `edge`. A host name decides before the path does, but for licences."""
     if path in health.PATHS:
         return "own"
+    if is_below(path, _LICENCES):  # players ask the host of the API for them, and have no access token
+        return "edge"
     if host.startswith(_EDGE_HOSTS):
         return "edge"
     if host.startswith(_API_HOSTS) or is_below(path, "/v1") or is_below(path, "/docs"):

@@ -51,6 +51,12 @@ VARIABLES: Mapping[str, str] = {
     "FASTPIX_RATE_LIMIT_BURST": "100",
     "FASTPIX_MASTER_KEY": "made at first start",
     "FASTPIX_BACKGROUND_FILL": "on",
+    "FASTPIX_CLEARKEY": "on unless a licence server is set",
+    "FASTPIX_WIDEVINE_LICENSE_URL": "none",
+    "FASTPIX_FAIRPLAY_LICENSE_URL": "none",
+    "FASTPIX_FAIRPLAY_CERT_URL": "none",
+    "FASTPIX_LICENSE_HEADER": "none",
+    "FASTPIX_LICENSE_SEND_KEYS": "off",
     "FASTPIX_PATH_KEY_NUMBER": "1",
     "FASTPIX_API_GENERATION": "by the client's User-Agent",
     "FASTPIX_FFMPEG": "from the installed wheel",
@@ -140,6 +146,18 @@ class RateLimit:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
+class Licences:
+    """The operator's licence servers. URLs may hold a password; `header` is "Name: value"."""
+
+    has_clearkey: bool
+    widevine_url: Secret
+    fairplay_url: Secret
+    fairplay_cert_url: Secret
+    header: Secret
+    sends_keys: bool
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
 class Settings:
     data_dir: Path
     http: Http
@@ -147,6 +165,7 @@ class Settings:
     ingest: Ingest
     fetch: Fetch
     rate_limit: RateLimit
+    licences: Licences
     database_url: Secret  # it may hold a password; empty: embedded
     clickhouse_url: Secret
     storage_url: str
@@ -204,6 +223,7 @@ def _read(reader: "_Reader") -> Settings:
             per_s=reader.number("FASTPIX_RATE_LIMIT_PER_S", 50, 1, 1_000_000),
             burst=reader.number("FASTPIX_RATE_LIMIT_BURST", 100, 1, 1_000_000),
         ),
+        licences=_licences(reader),
         database_url=Secret(reader.parsed("FASTPIX_DATABASE_URL", "", _database_url)),
         clickhouse_url=Secret(reader.text("FASTPIX_CLICKHOUSE_URL")),
         storage_url=reader.parsed("FASTPIX_STORAGE_URL", f"file://{quote(str(data_dir / 'objects'))}", _storage_url),
@@ -244,6 +264,23 @@ def _s3(reader: "_Reader") -> dict[str, Secret]:
     """storage.s3 names its options as our variables, in lower case and without the prefix."""
     names = [name for name in VARIABLES if name.startswith(_S3_PREFIX) and reader.text(name)]
     return {name.removeprefix(_S3_PREFIX).lower(): Secret(reader.text(name)) for name in names}
+
+
+def _licences(reader: "_Reader") -> Licences:
+    widevine, fairplay, cert = (
+        reader.parsed(name, "", _licence_url)
+        for name in ("FASTPIX_WIDEVINE_LICENSE_URL", "FASTPIX_FAIRPLAY_LICENSE_URL", "FASTPIX_FAIRPLAY_CERT_URL")
+    )
+    on_or_off = {"on": True, "off": False}
+    return Licences(
+        # Whoever bought a protection does not want a second door beside it.
+        has_clearkey=reader.choice("FASTPIX_CLEARKEY", not (widevine or fairplay), on_or_off),
+        widevine_url=Secret(widevine),
+        fairplay_url=Secret(fairplay),
+        fairplay_cert_url=Secret(cert),
+        header=Secret(reader.parsed("FASTPIX_LICENSE_HEADER", "", _header)),
+        sends_keys=reader.choice("FASTPIX_LICENSE_SEND_KEYS", False, on_or_off),
+    )
 
 
 class _Reader:
@@ -308,6 +345,27 @@ def _base_url(text: str) -> str:
     if parts.query or parts.fragment or "@" in parts.netloc or any(c.isspace() for c in text):
         raise ValueError(remedy)
     return text.rstrip("/")
+
+
+def _licence_url(text: str) -> str:
+    # The value is not repeated: it may hold a password or a token.
+    remedy = "must be a URL such as https://licences.example.com/widevine, without a fragment."
+    try:
+        parts = urlsplit(text)
+        port_is_fine = parts.port is None or parts.port > 0
+    except ValueError:
+        raise ValueError(remedy) from None
+    if parts.scheme not in ("http", "https") or not parts.hostname or not port_is_fine or parts.fragment:
+        raise ValueError(remedy)
+    if not text.isascii() or not text.isprintable() or " " in text:
+        raise ValueError(remedy)
+    return text
+
+
+def _header(text: str) -> str:
+    if re.fullmatch(r"[A-Za-z0-9-]{1,64}: ?[!-~]([ -~]{0,1022}[!-~])?", text) is None:
+        raise ValueError("must be one header in one line, such as X-Licence-Secret: 8dd4...")
+    return text
 
 
 def _database_url(text: str) -> str:

@@ -18,6 +18,7 @@ from fastpix_server.storage.open import Storage, open_store
 if TYPE_CHECKING:
     from starlette.types import ASGIApp
 
+    from fastpix_server.edge.licence_servers import LicenceServers
     from fastpix_server.jobs.registry import Registry
     from fastpix_server.playback.worker import SegmentMaker
 
@@ -46,12 +47,14 @@ async def open_platform(settings: Settings, *, pool_size: int) -> AsyncIterator[
     """The listener is not started: whoever registers its channels starts it, and this closes it."""
     from fastpix_server.engine import binaries
     from fastpix_server.media import links
+    from fastpix_server.playback import content_keys
 
     url = require_database_url(settings)
     links.configure(settings.urls.images or settings.urls.public)
     binaries.configure(ffmpeg=settings.ffmpeg, ffprobe=settings.ffprobe)
     secrets.prepare_folder(settings.data_dir)
     keys = secrets.load_keys(settings)
+    content_keys.configure(keys)
     s3 = {name: value.reveal() for name, value in settings.s3.items()}
     storage = open_store(settings.storage_url, s3, settings.data_dir / "work")
     db = await Database.open(url, size=pool_size)
@@ -98,7 +101,23 @@ def make_edge(platform: Platform) -> "ASGIApp":
             path_keys=PathKeys(platform.keys.path_master, platform.settings.path_key_number),
             stream_url=urls.stream,
             images_url=urls.images,
+            licences=_licence_servers(platform.settings),
         )
+    )
+
+
+def _licence_servers(settings: Settings) -> "LicenceServers":
+    from fastpix_server.edge.licence_servers import LicenceServers
+
+    licences = settings.licences
+    name, _, value = licences.header.reveal().partition(":")
+    return LicenceServers(
+        widevine_url=licences.widevine_url.reveal(),
+        fairplay_url=licences.fairplay_url.reveal(),
+        fairplay_cert_url=licences.fairplay_cert_url.reveal(),
+        header=(name, value.strip()) if name else None,
+        sends_keys=licences.sends_keys,
+        has_clearkey=licences.has_clearkey,
     )
 
 

@@ -11,6 +11,7 @@ from fastpix_server.edge.context import EdgeContext
 from fastpix_server.edge.delivery import Delivery
 from fastpix_server.edge.errors import on_exception
 from fastpix_server.edge.images import Images
+from fastpix_server.edge.licences import Licences
 from fastpix_server.edge.manifests import Manifests
 from fastpix_server.edge.player import Player
 from fastpix_server.edge.segments import Segments
@@ -24,6 +25,7 @@ def create_edge(context: EdgeContext) -> Starlette:
             *Segments(delivery).routes(),
             *Manifests(delivery).routes(),
             *Images(delivery).routes(),
+            *Licences(delivery).routes(),
             *Player(context).routes(),
             *uploads.routes(context),
         ],

@@ -4,6 +4,7 @@ import dataclasses
 
 from fastpix_server.db.notify import Listener
 from fastpix_server.db.pool import Database
+from fastpix_server.edge.licence_servers import LicenceServers
 from fastpix_server.playback.signed_path import PathKeys
 from fastpix_server.storage.open import Storage
 
@@ -20,5 +21,6 @@ class EdgeContext:
     path_keys: PathKeys
     stream_url: str | None = None
     images_url: str | None = None
+    licences: LicenceServers = dataclasses.field(default_factory=LicenceServers)
     # How long a request for a segment that nobody has made yet may wait before it is told to come back.
     segment_wait_s: float = 30.0

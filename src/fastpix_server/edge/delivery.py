@@ -13,6 +13,7 @@ from fastpix_server.base.errors import FieldError
 from fastpix_server.edge.bodies import preflight
 from fastpix_server.edge.context import EdgeContext
 from fastpix_server.edge.errors import answer
+from fastpix_server.keys.tokens import Purpose
 from fastpix_server.playback.admission import Admission, Brought, Playable
 from fastpix_server.playback.demand import Demand
 from fastpix_server.playback.gate import Viewer
@@ -29,7 +30,7 @@ class Delivery:
         self.admission = Admission(context.db, context.listener, path_keys=context.path_keys)
         self.demand = Demand(context.db, context.listener, context.storage.objects, wait_s=context.segment_wait_s)
 
-    async def admit(self, request: Request) -> Playable:
+    async def admit(self, request: Request, *, purpose: Purpose = "media") -> Playable:
         """Raises what `Admission.admit` raises."""
         headers = request.headers
         viewer = Viewer.from_headers(
@@ -43,7 +44,7 @@ class Delivery:
             path=path.get("signature"),
             revision=path.get("revision", ""),
         )
-        return await self.admission.admit(path["playback_id"], viewer, brought)
+        return await self.admission.admit(path["playback_id"], viewer, brought, purpose=purpose)
 
     async def admit_revision(self, request: Request) -> Playable:
         """Also raises NotFound for the URLs of a plan that was replaced."""

@@ -31,6 +31,7 @@ _STATUS: tuple[tuple[type[errors.FastpixError], int], ...] = (
     (errors.NotFound, 404),
     (errors.Gone, 404),
     (errors.BadState, 400),
+    (errors.TooLarge, 413),
     (errors.TooMany, 429),
     # What the source does not give will not come: for a viewer it is not there. A 5xx would make players try forever.
     (errors.SourceFault, 404),

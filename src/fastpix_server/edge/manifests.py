@@ -14,7 +14,7 @@ from starlette.routing import Route
 from fastpix_server.base import errors
 from fastpix_server.edge.bodies import SHORT, body
 from fastpix_server.edge.delivery import Delivery, cached, route
-from fastpix_server.playback import dash, hls, selection
+from fastpix_server.playback import dash, hls, locks, selection
 from fastpix_server.playback.admission import Playable
 from fastpix_server.playback.artifacts import SegmentOf
 from fastpix_server.playback.selection import Selection
@@ -61,12 +61,12 @@ class Manifests:
     async def _foresee(self, playable: Playable, wanted: Selection) -> None:
         """Players begin with the first variant and the first sound: both are made while the player still loads."""
         target = playable.target
-        if target.measured:
-            return  # the background has finished: everything is stored
+        if target.measured and playable.playback_id.content_key_id is None:
+            return  # the background has finished: everything is stored, but for what is encrypted
         videos = selection.choose(target.plan.videos, wanted, playable.playback_id.resolution)
         names = [video.name for video in videos[:1]] + [audio.name for audio in target.plan.audios[:1]]
         for name in names:
-            await self._delivery.demand.foresee(target, SegmentOf(name, 0))
+            await self._delivery.demand.foresee(target, playable.shown(SegmentOf(name, 0)))
 
     def _answer(self, request: Request, kept: "_Kept", media_type: str) -> Response:
         text, etag = self._write(kept)
@@ -105,11 +105,13 @@ def _text(playable: Playable, kind: str, wanted: Selection | str) -> str:
     if isinstance(wanted, str):
         rendition = target.plan.rendition(wanted)
         assert rendition is not None, "checked by the caller"
-        return hls.media(target, rendition)
+        return hls.media(target, rendition, keys=locks.hls_keys(playback_id))
     videos = selection.choose(target.plan.videos, wanted, playback_id.resolution)
     root = playable.folder
     if kind == "dash":
-        return dash.manifest(target, videos, root=root)
+        return dash.manifest(target, videos, root=root, protection=locks.dash_protection(playback_id))
     # A viewer who names bounds or wants the worst first would otherwise get, or start with, no picture at all.
     with_audio_only = wanted.is_everything and wanted.order != "asc"
-    return hls.multivariant(target, videos, root=root, with_audio_only=with_audio_only)
+    return hls.multivariant(
+        target, videos, root=root, with_audio_only=with_audio_only, keys=locks.hls_session_keys(playback_id)
+    )

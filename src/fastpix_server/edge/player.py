@@ -61,7 +61,8 @@ class Player:
             missing = sorted(set(_ASSETS) - set(self._assets))
             _log.warning("player_not_built", missing=missing, remedy="python -m fastpix_server.edge.web_build")
         stream = context.stream_url or ""
-        self._pages = {name: self._page(name, stream) for name in _ENGINES if self._is_built(name)}
+        drm = " ".join(context.licences.systems)
+        self._pages = {name: self._page(name, stream, drm) for name in _ENGINES if self._is_built(name)}
 
     def routes(self) -> list[Route]:
         return [
@@ -73,7 +74,10 @@ class Player:
         """Whether the video exists is for the page to find out; only what can be no id at all is refused here."""
         if not ids.is_uuid(request.path_params["playback_id"]):
             raise errors.NotFound("There is no such page: the address ends in a playback id.")
-        name = "shaka" if request.query_params.get("player") == "shaka" else "hls"
+        # Encrypted video plays in either; Shaka Player speaks to more systems.
+        default = "shaka" if "drm-token" in request.query_params else "hls"
+        wanted = request.query_params.get("player", default)
+        name = "shaka" if wanted == "shaka" else "hls"
         page = self._pages.get(name)
         if page is None:
             raise errors.Unavailable("The player was not built; run python -m fastpix_server.edge.web_build.")
@@ -108,7 +112,7 @@ class Player:
     def _is_built(self, name: str) -> bool:
         return all(asset in self._assets for asset in ("play.css", "play.js", *_ENGINES[name]))
 
-    def _page(self, name: str, stream: str) -> bytes:
+    def _page(self, name: str, stream: str, drm: str) -> bytes:
         library, engine = _ENGINES[name]
         text = (WEB / "play.html").read_text()
         for hole, value in {
@@ -117,6 +121,7 @@ class Player:
             "%engine%": self._assets[engine].url,
             "%page%": self._assets["play.js"].url,
             "%name%": name,
+            "%drm%": drm,
             "%stream%": html.escape(stream.rstrip("/")),
         }.items():
             text = text.replace(hole, value)

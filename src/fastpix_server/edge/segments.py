@@ -43,8 +43,9 @@ class Segments:
         request: Request,
         playable: Playable,
         rendition: VideoRendition | AudioRendition,
-        artifact: SegmentOf | InitOf,
+        clear: SegmentOf | InitOf,
     ) -> Response:
+        artifact = playable.shown(clear)
         found = await self._delivery.demand.get(playable.target, artifact)
         # The quick version of a segment is as valid as the final one, for ever; the tag keeps their ranges apart.
         version = "q" if found.key.endswith(".fast.m4s") else "f"

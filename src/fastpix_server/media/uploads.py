@@ -57,10 +57,7 @@ class NewUpload(Request):
 async def create(tx: Tx, workspace_id: str, request: NewUpload, *, is_browser: bool, public_url: str) -> Upload:
     """A waiting upload; `is_browser` gives a URL that has to be POSTed to first."""
     settings = request.push_media_settings
-    if settings.access_policy == "drm":  # as create-media answers (contract 2.4): said now, not after the bytes
-        raise errors.BadState(
-            "The DRM configuration ID does not exist for the workspace.", message="DRM ID does not exist"
-        )
+    await service.check_policy(tx, workspace_id, settings)  # said now, not after the bytes
     now = clock.now()
     upload = Upload(
         id=ids.new_uuid(),

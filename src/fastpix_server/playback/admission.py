@@ -20,7 +20,9 @@ from fastpix_server.db.notify import Listener
 from fastpix_server.db.pool import Database
 from fastpix_server.keys import tokens
 from fastpix_server.keys.door import TokenDoor
+from fastpix_server.keys.tokens import Purpose
 from fastpix_server.playback import gate, signed_path, store
+from fastpix_server.playback.artifacts import InitOf, Protected, SegmentOf
 from fastpix_server.playback.model import PlaybackId, Target
 from fastpix_server.playback.service import CHANGED
 from fastpix_server.playback.signed_path import PathKeys
@@ -68,6 +70,10 @@ class Playable:
     folder: str
     is_open: bool
     path_expires_at_s: int | None = None
+
+    def shown(self, clear: SegmentOf | InitOf) -> SegmentOf | InitOf | Protected:
+        """What stands for a segment or header under this id: nothing of an encrypted id is ever shown in the clear."""
+        return Protected(clear) if self.playback_id.access_policy == "drm" else clear
 
 
 class _Lru(Generic[V]):
@@ -128,8 +134,13 @@ class Admission:
         listener.on(CHANGED, self._on_changed)
         listener.on_reconnect(self._on_reconnect)
 
-    async def admit(self, playback_id: str, viewer: gate.Viewer, brought: Brought = NOTHING) -> Playable:
-        """Raises Invalid (not an id), Unauthorized, Forbidden, NotFound (deleted) or BadState (not ready)."""
+    async def admit(
+        self, playback_id: str, viewer: gate.Viewer, brought: Brought = NOTHING, *, purpose: Purpose = "media"
+    ) -> Playable:
+        """Raises Invalid (not an id), Unauthorized, Forbidden, NotFound (deleted) or BadState (not ready).
+
+        `purpose` drm: for licences and certificates, which a token for the video alone does not open.
+        """
         if not ids.is_uuid(playback_id):
             raise errors.Invalid(FieldError("playbackId", "is invalid"))
         found = await self._find_id(playback_id)
@@ -137,7 +148,7 @@ class Admission:
             raise errors.Unauthorized("There is no such playback id.")
         if found.is_deleted:
             raise errors.NotFound("This playback id was deleted.", message="playbackId not found")
-        credential = await self._check(found, viewer, brought)
+        credential = await self._check(found, viewer, brought, purpose)
         target = await self._find_target(found.target_id)
         if target is None:
             raise errors.BadState(
@@ -145,10 +156,14 @@ class Admission:
             )
         return self._playable(found, target, credential)
 
-    async def _check(self, found: PlaybackId, viewer: gate.Viewer, brought: Brought) -> gate.Credential:
+    async def _check(
+        self, found: PlaybackId, viewer: gate.Viewer, brought: Brought, purpose: Purpose
+    ) -> gate.Credential:
         """What opened it. Raises Unauthorized or Forbidden."""
         credential = await self._credential(found, brought)
-        decision = gate.decide(found.access_policy, credential, found.access_restrictions, viewer, self._now_s())
+        decision = gate.decide(
+            found.access_policy, credential, found.access_restrictions, viewer, self._now_s(), purpose=purpose
+        )
         # A bad pass is refused for a public id too: a file has one address, not one for every wrong pass.
         if isinstance(decision, gate.Allowed) and isinstance(credential, gate.Refused):
             if credential.reason == "path_malformed":

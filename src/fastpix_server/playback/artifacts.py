@@ -13,6 +13,7 @@ Fit = Literal["preserve", "stretch", "crop", "pad"]
 PictureFormat = Literal["jpg", "png", "webp"]
 
 PICTURES = "pictures"
+PROTECTED = "drm"
 # The digits hold 12 hours (the longest source) in segments and in milliseconds, with room.
 _SEGMENT = re.compile(r"([A-Za-z0-9_-]{1,32})/([0-9]{1,6})")
 _INIT = re.compile(r"([A-Za-z0-9_-]{1,32})/init")
@@ -60,10 +61,37 @@ class Picture:
         return (f"{target.place}/{self}",)
 
 
-Artifact = SegmentOf | InitOf | Picture
+@dataclasses.dataclass(frozen=True, slots=True)
+class Protected:
+    """`clear` as an id of the policy drm shows it: encrypted with the target's content key."""
+
+    clear: SegmentOf | InitOf
+
+    @property
+    def made_from(self) -> tuple[SegmentOf | InitOf, ...]:
+        """Clear things that have to be stored first: a segment is read with its header."""
+        header = InitOf(self.clear.rendition)
+        return (header,) if isinstance(self.clear, InitOf) else (header, self.clear)
+
+    def __str__(self) -> str:
+        return f"{PROTECTED}/{self.clear}"
+
+    def keys(self, target: Target) -> tuple[str, ...]:
+        """One for each key of the clear thing, in the same order: a quick segment makes a quick encrypted one."""
+        return tuple(self.key_of(target, key) for key in self.clear.keys(target))
+
+    @staticmethod
+    def key_of(target: Target, clear_key: str) -> str:
+        return f"{target.place}/{PROTECTED}/{clear_key.removeprefix(target.place + '/')}"
+
+
+Artifact = SegmentOf | InitOf | Picture | Protected
 
 
 def parse(name: str) -> Artifact | None:
+    if name.startswith(f"{PROTECTED}/"):
+        clear = parse(name.removeprefix(f"{PROTECTED}/"))
+        return Protected(clear) if isinstance(clear, SegmentOf | InitOf) else None
     if match := _PICTURE.fullmatch(name):
         fit, form = match[4], match[5]
         if fit not in ("preserve", "stretch", "crop", "pad"):

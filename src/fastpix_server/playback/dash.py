@@ -14,22 +14,27 @@ from fastpix_server.playback.hls import named
 from fastpix_server.playback.model import Target
 from fastpix_server.playback.rates import durations_s, rates
 
+_CENC = ' xmlns:cenc="urn:mpeg:cenc:2013"'
 _CHANNELS = "urn:mpeg:dash:23003:3:audio_channel_configuration:2011"
 
 
-def manifest(target: Target, videos: Sequence[VideoRendition], *, root: str) -> str:
-    """`videos` in the order to list; `root` is the folder of the renditions' URIs, relative to the manifest."""
+def manifest(target: Target, videos: Sequence[VideoRendition], *, root: str, protection: str = "") -> str:
+    """`videos` in the order to list; `root` is the folder of the renditions' URIs, relative to the manifest.
+
+    `protection` are the elements of an encrypted id (locks.py), for each AdaptationSet.
+    """
     plan = target.plan
     shown: list[VideoRendition | AudioRendition] = [*videos, *plan.audios]
     ends_s = [sum(durations_s(plan, r), Fraction(0)) for r in shown]
     longest_s = max(length for r in shown for length in durations_s(plan, r))
-    sets = [_video_set(target, videos, root)] if videos else []
+    sets = [_video_set(target, videos, root, protection)] if videos else []
     sets += [
-        _audio_set(target, audio, name, root, number) for number, (audio, name) in enumerate(named(plan.audios), 2)
+        _audio_set(target, audio, name, root, number, protection)
+        for number, (audio, name) in enumerate(named(plan.audios), 2)
     ]
     return (
         '<?xml version="1.0" encoding="UTF-8"?>\n'
-        '<MPD xmlns="urn:mpeg:dash:schema:mpd:2011" type="static"'
+        f'<MPD xmlns="urn:mpeg:dash:schema:mpd:2011"{_CENC if protection else ""} type="static"'
         ' profiles="urn:mpeg:dash:profile:isoff-live:2011,urn:mpeg:dash:profile:cmaf:2019"'
         f' mediaPresentationDuration="{_period(max(ends_s))}" maxSegmentDuration="{_period(longest_s)}"'
         # A player that has this much of a representation at its `bandwidth` never runs dry (5.3.5.4).
@@ -38,7 +43,7 @@ def manifest(target: Target, videos: Sequence[VideoRendition], *, root: str) -> 
     )
 
 
-def _video_set(target: Target, videos: Sequence[VideoRendition], root: str) -> str:
+def _video_set(target: Target, videos: Sequence[VideoRendition], root: str, protection: str) -> str:
     timeline = target.plan.timeline
     ticks = [(b - a) * timeline.frame_ticks for a, b in itertools.pairwise(timeline.cuts)]
     fps = timeline.fps
@@ -53,11 +58,11 @@ def _video_set(target: Target, videos: Sequence[VideoRendition], root: str) -> s
     return (
         '    <AdaptationSet id="1" contentType="video" mimeType="video/mp4" segmentAlignment="true" startWithSAP="1"'
         f' maxWidth="{max(v.width for v in videos)}" maxHeight="{max(v.height for v in videos)}">\n'
-        f"{_role('main')}{body}    </AdaptationSet>\n"
+        f"{protection}{_role('main')}{body}    </AdaptationSet>\n"
     )
 
 
-def _audio_set(target: Target, audio: AudioRendition, name: str, root: str, number: int) -> str:
+def _audio_set(target: Target, audio: AudioRendition, name: str, root: str, number: int, protection: str) -> str:
     cuts = target.plan.timeline.audio_cuts
     samples = [(b - a) * AAC_FRAME_SAMPLES for a, b in itertools.pairwise(cuts)]
     is_main = audio is target.plan.audios[0]
@@ -65,7 +70,7 @@ def _audio_set(target: Target, audio: AudioRendition, name: str, root: str, numb
     return (
         f'    <AdaptationSet id="{number}" contentType="audio" mimeType="audio/mp4" lang={quoteattr(audio.language)}'
         ' segmentAlignment="true" startWithSAP="1">\n'
-        f"{_role('main' if is_main else 'alternate')}      <Label>{_text(name)}</Label>\n"
+        f"{protection}{_role('main' if is_main else 'alternate')}      <Label>{_text(name)}</Label>\n"
         f'      <Representation id="{audio.name}" codecs="{audio.codec}"'
         f' audioSamplingRate="{audio.sample_rate_hz}" bandwidth="{peak_bps}">\n'
         f'        <AudioChannelConfiguration schemeIdUri="{_CHANNELS}" value="{audio.channels}"/>\n'

@@ -17,7 +17,7 @@ from fastpix_server.base.errors import MediaFault, ServiceFault, SourceFault
 from fastpix_server.db.notify import Listener, notify
 from fastpix_server.db.pool import Database
 from fastpix_server.playback import ledger
-from fastpix_server.playback.artifacts import Artifact, SegmentOf
+from fastpix_server.playback.artifacts import Artifact, Protected, SegmentOf
 from fastpix_server.playback.ledger import Fault
 from fastpix_server.playback.model import Target
 from fastpix_server.storage.port import ObjectMissing, ObjectStore
@@ -76,8 +76,9 @@ class Demand:
             _served.labels("made").inc()
         else:
             _served.labels("stored").inc()
-        if isinstance(artifact, SegmentOf) and found.key != keys[0]:
-            self._hint(target.id, artifact)
+        watched = artifact.clear if isinstance(artifact, Protected) else artifact
+        if isinstance(watched, SegmentOf) and found.key != keys[0]:
+            self._hint(target.id, watched)
         return found
 
     async def foresee(self, target: Target, artifact: Artifact) -> None:
@@ -125,11 +126,14 @@ class Demand:
             done.exception()  # every viewer may have left: nobody else would look at it
 
     async def _make(self, target: Target, artifact: Artifact, name: str) -> None:
-        """Asks and waits until it is stored."""
+        """Asks and waits until it is stored. What is encrypted waits for its clear parts first."""
         word = self._words.setdefault(name, asyncio.Event())
         loop = asyncio.get_running_loop()
         ends_s, asks_s = loop.time() + self._wait_s, 0.0
         try:
+            for part in artifact.made_from if isinstance(artifact, Protected) else ():
+                if not await self._is_stored(part.keys(target)):
+                    await self._wait(target, part)
             while loop.time() < ends_s:
                 if loop.time() >= asks_s:
                     await self._ask(target, artifact)

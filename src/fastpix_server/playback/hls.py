@@ -14,13 +14,21 @@ _HEAD = ("#EXTM3U", "#EXT-X-VERSION:7", "#EXT-X-INDEPENDENT-SEGMENTS")
 _GROUP = "audio"
 
 
-def multivariant(target: Target, videos: Sequence[VideoRendition], *, root: str, with_audio_only: bool = True) -> str:
+def multivariant(
+    target: Target,
+    videos: Sequence[VideoRendition],
+    *,
+    root: str,
+    with_audio_only: bool = True,
+    keys: Sequence[str] = (),
+) -> str:
     """The first playlist a player reads. `videos` in the order to list; `root` is the folder of the renditions' URIs.
+    `keys` are tags of an encrypted id (locks.py).
 
     The audio-only variant comes last: a player that starts with the first variant must get a picture.
     """
     plan = target.plan
-    lines = [*_HEAD]
+    lines = [*_HEAD, *keys]
     if plan.audios and videos:
         lines += [_media(audio, name, root, k == 0) for k, (audio, name) in enumerate(named(plan.audios))]
     lines += [line for video in videos for line in _video_variant(target, video, root)]
@@ -29,7 +37,7 @@ def multivariant(target: Target, videos: Sequence[VideoRendition], *, root: str,
     return "\n".join(lines) + "\n"
 
 
-def media(target: Target, rendition: VideoRendition | AudioRendition) -> str:
+def media(target: Target, rendition: VideoRendition | AudioRendition, *, keys: Sequence[str] = ()) -> str:
     """The complete list of one rendition's segments; URIs are relative to the playlist itself."""
     lengths_s = durations_s(target.plan, rendition)
     lines = [
@@ -38,6 +46,7 @@ def media(target: Target, rendition: VideoRendition | AudioRendition) -> str:
         "#EXT-X-MEDIA-SEQUENCE:0",
         "#EXT-X-PLAYLIST-TYPE:VOD",
         '#EXT-X-MAP:URI="init.mp4"',
+        *keys,
     ]
     for k, length_s in enumerate(lengths_s):
         lines += [f"#EXTINF:{float(length_s):.6f},", f"{k}.m4s"]

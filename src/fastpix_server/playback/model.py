@@ -23,6 +23,8 @@ class PlaybackId:
     created_at: datetime
     drm_configuration_id: str | None = None
     is_deleted: bool = False
+    # Set where the policy is drm: what this id shows is encrypted with that key.
+    content_key_id: str | None = None
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from fastpix_server.db.notify import notify
 from fastpix_server.db.pool import Tx
 from fastpix_server.engine.plan import Plan
 from fastpix_server.jobs.queue import enqueue
-from fastpix_server.playback import store
+from fastpix_server.playback import content_keys, store
 from fastpix_server.playback.model import AccessPolicy, PlaybackId, Target
 
 __all__ = [
@@ -55,7 +55,12 @@ async def create_id(
     resolution: str | None = None,
     drm_configuration_id: str | None = None,
 ) -> PlaybackId:
-    """A new public name; the target need not be published yet. `resolution` ("720p") caps what this id shows."""
+    """A new public name; the target need not be published yet. `resolution` ("720p") caps what this id shows.
+
+    The first one of the policy drm brings the target its content key.
+    """
+    if access_policy == "drm":
+        await content_keys.ensure(tx, target_id)
     playback_id = await store.insert_id(
         tx,
         playback_id=ids.new_uuid(),

@@ -3,6 +3,7 @@
 Every function takes the caller's transaction. Times are the database's, so that several machines agree.
 """
 
+import dataclasses
 from collections.abc import Iterable, Mapping
 
 from sqlalchemy import RowMapping, text
@@ -12,14 +13,23 @@ from fastpix_server.engine.plan import Plan
 from fastpix_server.engine.plan_json import plan_from_json, plan_to_json
 from fastpix_server.playback.model import Measured, PlaybackId, Target
 
+# The key's id, not the key: manifests name it.
 _ID_COLUMNS = (
     "id, workspace_id, target_id, access_policy, access_restrictions, resolution, drm_configuration_id,"
-    " created_at, deleted_at"
+    " created_at, deleted_at, case when access_policy = 'drm' then (select key_id from playback_content_keys k"
+    " where k.target_id = playback_ids.target_id) end as content_key_id"
 )
 
 
+@dataclasses.dataclass(frozen=True, slots=True)
+class SealedKey:
+    key_id: str
+    sealed_key: bytes = dataclasses.field(repr=False)
+    iv: bytes
+
+
 def _playback_id(row: RowMapping) -> PlaybackId:
-    drm = row["drm_configuration_id"]
+    drm, key_id = row["drm_configuration_id"], row["content_key_id"]
     return PlaybackId(
         id=str(row["id"]),
         workspace_id=str(row["workspace_id"]),
@@ -30,6 +40,7 @@ def _playback_id(row: RowMapping) -> PlaybackId:
         created_at=row["created_at"],
         drm_configuration_id=None if drm is None else str(drm),
         is_deleted=row["deleted_at"] is not None,
+        content_key_id=None if key_id is None else str(key_id),
     )
 
 
@@ -104,6 +115,25 @@ async def bury_ids_of(tx: Tx, target_id: str) -> list[str]:
         {"target_id": target_id},
     )
     return [str(row.id) for row in result]
+
+
+async def insert_content_key(tx: Tx, *, target_id: str, key_id: str, sealed_key: bytes, iv: bytes) -> None:
+    """Does nothing when the target has a key."""
+    await tx.execute(
+        text(
+            "insert into playback_content_keys (target_id, key_id, sealed_key, iv)"
+            " values (:target_id, :key_id, :sealed_key, :iv) on conflict (target_id) do nothing"
+        ),
+        {"target_id": target_id, "key_id": key_id, "sealed_key": sealed_key, "iv": iv},
+    )
+
+
+async def find_content_key(tx: Tx, target_id: str) -> SealedKey | None:
+    result = await tx.execute(
+        text("select key_id, sealed_key, iv from playback_content_keys where target_id = :id"), {"id": target_id}
+    )
+    row = result.one_or_none()
+    return None if row is None else SealedKey(str(row.key_id), bytes(row.sealed_key), bytes(row.iv))
 
 
 async def upsert_target(tx: Tx, *, target_id: str, workspace_id: str, source_key: str, place: str, plan: Plan) -> None:
@@ -183,6 +213,7 @@ async def delete_target(tx: Tx, target_id: str) -> None:
         ("playback_demands", "target_id"),
         ("playback_leases", "target_id"),
         ("playback_sizes", "target_id"),
+        ("playback_content_keys", "target_id"),
         ("playback_targets", "id"),
     ):
         await tx.execute(text(f"delete from {table} where {column} = :id"), {"id": target_id})  # noqa: S608 fixed names

@@ -17,11 +17,12 @@ from fastpix_server.db.pool import Database
 from fastpix_server.engine.copyrung import CopySource
 from fastpix_server.engine.pictures import picture
 from fastpix_server.playback import ledger, service, store
-from fastpix_server.playback.artifacts import PICTURES, Artifact, InitOf, Picture, SegmentOf, parse
+from fastpix_server.playback.artifacts import PICTURES, Artifact, InitOf, Picture, Protected, SegmentOf, parse
 from fastpix_server.playback.fill import Fill, init_of
 from fastpix_server.playback.lane import Lane, default_folder
 from fastpix_server.playback.maker import Rung
 from fastpix_server.playback.model import Target
+from fastpix_server.playback.protecting import protect
 from fastpix_server.playback.shop import OpenTarget, Runners, Shop, default_runner_count, made_total
 from fastpix_server.storage.open import Storage
 
@@ -38,7 +39,7 @@ FORGET_EVERY_S = 300.0
 MAX_HANDLING = 500
 # Sources kept open for viewers: a path and the sample tables of those with a copied rung (a few MB each).
 MAX_OPEN = 32
-# Small one-shot works (pictures, headers) at a time.
+# Small one-shot works (pictures, headers, encryption of a segment) at a time.
 MAX_SMALL = 2
 # Kept pictures of one target: above that the folder, which is only a cache, is emptied.
 MAX_PICTURES = 2000
@@ -167,7 +168,7 @@ class SegmentMaker:
             rung = self._rungs.get(key) or self._rungs.setdefault(key, Rung(opened, artifact.rendition, self._shop))
         await rung.want(artifact.k)
 
-    async def _handle_small(self, target_id: str, artifact: InitOf | Picture) -> None:
+    async def _handle_small(self, target_id: str, artifact: InitOf | Picture | Protected) -> None:
         opened = await self._open_target(target_id)
         if opened is None:
             return
@@ -175,10 +176,13 @@ class SegmentMaker:
             if not await self._shop.take_lease(target_id, str(artifact)):
                 return
             try:
-                (key,) = artifact.keys(opened.target)
-                if not await self._shop.is_stored([key]):
+                keys = artifact.keys(opened.target)
+                if not await self._shop.is_stored(keys):
                     with self._lane.foreground():
-                        await self._shop.objects.put(key, await self._make_small(opened, artifact))
+                        if isinstance(artifact, Protected):
+                            await protect(self._shop, opened.target, artifact)
+                        else:
+                            await self._shop.objects.put(keys[0], await self._make_small(opened, artifact))
                 await self._shop.announce_made(target_id, artifact)
             finally:
                 await asyncio.shield(self._shop.release_lease(target_id, str(artifact)))

@@ -88,13 +88,16 @@ def unsigned(payload: Mapping[str, Any], *, kid: str) -> str:
     return compact({"alg": "none", "typ": "JWT", "kid": kid}, dict(payload), lambda _message: b"")
 
 
-def attacks(playback_id: str, kid: str, key: KeyPair, *, other_kid: str, now_s: int) -> dict[str, tuple[str, str]]:
+def attacks(
+    playback_id: str, kid: str, key: KeyPair, *, other_kid: str, now_s: int, purpose: str = "media"
+) -> dict[str, tuple[str, str]]:
     """Name -> (token, reason of its refusal) for everything that can be wrong with a token in itself."""
+    aud = f"{purpose}:{playback_id}"
 
     def with_claims(**changes: Any) -> str:
-        return token(claims(playback_id, kid=kid, **changes), kid=kid, key=key)
+        return token(claims(playback_id, kid=kid, **{"aud": aud, **changes}), kid=kid, key=key)
 
-    good = claims(playback_id, kid=kid)
+    good = claims(playback_id, kid=kid, aud=aud)
     head, body, signature = with_claims().split(".")
     none = b64(json.dumps({"alg": "none", "kid": kid}).encode())
     nameless = {k: v for k, v in good.items() if k != "kid"}
@@ -107,8 +110,8 @@ def attacks(playback_id: str, kid: str, key: KeyPair, *, other_kid: str, now_s: 
         "expired": (with_claims(exp=now_s - 61), "token_expired"),
         "not yet valid": (with_claims(nbf=now_s + 120), "token_not_yet_valid"),
         "issued in the future": (with_claims(iat=now_s + 120), "token_not_yet_valid"),
-        "other media": (with_claims(aud="media:0c9b4a1e-1111-4000-8000-0000000000ff"), "token_audience"),
-        "audience is a prefix": (with_claims(aud=f"media:{playback_id}x"), "token_audience"),
+        "other media": (with_claims(aud=f"{purpose}:0c9b4a1e-1111-4000-8000-0000000000ff"), "token_audience"),
+        "audience is a prefix": (with_claims(aud=f"{aud}x"), "token_audience"),
         "no audience": (with_claims(aud=None), "token_audience"),
         "no expiry": (with_claims(exp=None), "token_no_expiry"),
         "expiry is a text": (with_claims(exp=str(now_s + 300)), "token_claims"),
@@ -145,21 +148,25 @@ def attacks(playback_id: str, kid: str, key: KeyPair, *, other_kid: str, now_s: 
     }  # fmt: skip
 
 
-def good_twins(playback_id: str, kid: str, key: KeyPair, *, workspace_id: str, now_s: int) -> dict[str, str]:
+def good_twins(
+    playback_id: str, kid: str, key: KeyPair, *, workspace_id: str, now_s: int, purpose: str = "media"
+) -> dict[str, str]:
     """Name -> token that differs from an attack by what makes it good."""
+    aud = f"{purpose}:{playback_id}"
+    good = claims(playback_id, kid=kid, aud=aud)
 
     def with_claims(**changes: Any) -> str:
-        return token(claims(playback_id, kid=kid, **changes), kid=kid, key=key)
+        return token(claims(playback_id, kid=kid, **{"aud": aud, **changes}), kid=kid, key=key)
 
     return {
         "plain": with_claims(),
         "expired within the leeway": with_claims(exp=now_s - 30),
         "not yet valid within the leeway": with_claims(nbf=now_s + 30, iat=now_s + 30),
-        "audience in a list": with_claims(aud=["something", f"media:{playback_id}"]),
+        "audience in a list": with_claims(aud=["something", aud]),
         "expiry with a fraction": with_claims(exp=now_s + 300.5),
-        "kid in the payload only": token(claims(playback_id, kid=kid), header={"kid": None}, key=key),
-        "kid in the header only": token(claims(playback_id, kid=kid) | {"kid": None}, kid=kid, key=key),
-        "extra header": token(claims(playback_id, kid=kid), kid=kid, key=key, header={"x-own": "1"}),
+        "kid in the payload only": token(good, header={"kid": None}, key=key),
+        "kid in the header only": token(good | {"kid": None}, kid=kid, key=key),
+        "extra header": token(good, kid=kid, key=key, header={"x-own": "1"}),
         "no issuer, no subject, no issue time": with_claims(iss=None, sub=None, iat=None),
         "own workspace as subject": with_claims(sub=workspace_id.upper()),
         "a user's name as subject": with_claims(sub="user 12"),

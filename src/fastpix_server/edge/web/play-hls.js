@@ -9,11 +9,13 @@ window.fastpixEngine = {
     return Hls.isSupported();
   },
 
-  // `on` has: ready(), fault(sentence), quality(index).
-  attach(video, url, on) {
+  // `on` has: ready(), fault(sentence), quality(index). `licences` for an encrypted video: servers by key system.
+  attach(video, url, on, licences) {
     const hls = new Hls({
       autoStartLoad: false,
       capLevelToPlayerSize: true,
+      emeEnabled: Boolean(licences),
+      drmSystems: licences ? drmSystems(licences) : {},
       // A segment that nobody has watched before is made while we wait: slower than a file, but it comes.
       fragLoadPolicy: {
         default: {
@@ -39,7 +41,7 @@ window.fastpixEngine = {
       if (!data.fatal) return;
       if (data.type === Hls.ErrorTypes.NETWORK_ERROR && hls.levels.length && reloadsLeft-- > 0) hls.startLoad();
       else if (data.type === Hls.ErrorTypes.MEDIA_ERROR && recoveriesLeft-- > 0) hls.recoverMediaError();
-      else on.fault(data.type === Hls.ErrorTypes.NETWORK_ERROR ? "network" : "media", data.details);
+      else on.fault({ [Hls.ErrorTypes.NETWORK_ERROR]: "network", [Hls.ErrorTypes.KEY_SYSTEM_ERROR]: "licence" }[data.type] || "media", data.details);
     });
     hls.loadSource(url);
     hls.attachMedia(video);
@@ -60,6 +62,12 @@ window.fastpixEngine = {
     };
   },
 };
+
+function drmSystems(licences) {
+  return Object.fromEntries(Object.entries(licences.servers).map(([name, licenseUrl]) => [
+    name, name === "com.apple.fps" ? { licenseUrl, serverCertificateUrl: licences.certificate } : { licenseUrl },
+  ]));
+}
 
 function renditionOf(url) {
   return new URL(url, location.href).pathname.split("/").at(-2);

@@ -10,14 +10,19 @@ window.fastpixEngine = {
     return shaka.Player.isBrowserSupported();
   },
 
-  // `on` has: ready(), fault(sentence), quality(index).
-  attach(video, url, on) {
+  // `on` has: ready(), fault(sentence), quality(index). `licences` for an encrypted video: servers by key system.
+  attach(video, url, on, licences) {
     const player = new shaka.Player();
     player.configure({
       // A segment that nobody has watched before is made while we wait: slower than a file, but it comes.
       streaming: { retryParameters: { maxAttempts: 5, timeout: 60000, stallTimeout: 35000 } },
       abr: { restrictToElementSize: true },
     });
+    if (licences) {
+      player.configure("drm.servers", licences.servers);
+      player.configure("drm.preferredKeySystems", Object.keys(licences.servers));
+      if (licences.certificate) player.configure("drm.advanced", { "com.apple.fps": { serverCertificateUri: licences.certificate } });
+    }
     const variants = () => {
       const tracks = player.getVariantTracks().filter((track) => track.videoId !== null);
       const active = tracks.find((track) => track.active) || tracks[0];
@@ -33,7 +38,8 @@ window.fastpixEngine = {
     }
     function report(error) {
       if (error.severity !== shaka.util.Error.Severity.CRITICAL) return;
-      on.fault(error.category === shaka.util.Error.Category.NETWORK ? "network" : "media", `shaka ${error.code}`);
+      const kinds = { [shaka.util.Error.Category.NETWORK]: "network", [shaka.util.Error.Category.DRM]: "licence" };
+      on.fault(kinds[error.category] || "media", `shaka ${error.code}`);
     }
     player.attach(video).then(() => player.load(url)).then(on.ready).catch(report);
 

@@ -57,6 +57,20 @@ function makeManifestUrl() {
   return url.href;
 }
 
+// What an engine needs for an encrypted video: the address of each licence server that this installation has.
+function makeLicences() {
+  const token = parameters.get("drm-token");
+  if (!token) return null;
+  const address = (kind, system) =>
+    `${location.origin}/v1/on-demand/drm/${kind}/${system}/${playbackId}?token=${encodeURIComponent(token)}`;
+  const names = { widevine: "com.widevine.alpha", fairplay: "com.apple.fps", clearkey: "org.w3.clearkey" };
+  const systems = document.body.dataset.drm.split(" ").filter((system) => system in names);
+  return {
+    servers: Object.fromEntries(systems.map((system) => [names[system], address("license", system)])),
+    certificate: systems.includes("fairplay") ? address("cert", "fairplay") : null,
+  };
+}
+
 function show(state, title = "", text = "", canRetry = false) {
   player.state = stage.dataset.state = state;
   notice.hidden = !title;
@@ -119,9 +133,10 @@ function play(hasWaited) {
     },
     fault(kind, details) {
       if (kind === "network") fail("The connection was lost", "The rest of the video could not be loaded.", { details });
+      else if (kind === "licence") fail("This video is protected", "No permission was given to decrypt it here.", { details });
       else fail("This video cannot be played", "The browser refused part of it.", { details });
     },
-  });
+  }, makeLicences());
   // A viewer who waited on this page came to watch. Browsers may still say no to sound without a click.
   if (hasWaited || parameters.has("autoplay")) video.play().catch(() => {});
 }
