@@ -14,6 +14,7 @@ from fastpix_server.edge.images import Images
 from fastpix_server.edge.manifests import Manifests
 from fastpix_server.edge.player import Player
 from fastpix_server.edge.segments import Segments
+from fastpix_server.edge.sheets import Sheets
 
 
 def create_edge(context: EdgeContext) -> Starlette:
@@ -24,6 +25,7 @@ def create_edge(context: EdgeContext) -> Starlette:
             *Segments(delivery).routes(),
             *Manifests(delivery).routes(),
             *Images(delivery).routes(),
+            *Sheets(delivery).routes(),
             *Player(context).routes(),
             *uploads.routes(context),
         ],

@@ -16,6 +16,7 @@ from fastpix_server.edge.errors import answer
 from fastpix_server.playback.admission import Admission, Brought, Playable
 from fastpix_server.playback.demand import Demand
 from fastpix_server.playback.gate import Viewer
+from fastpix_server.playback.signed_path import PICTURES
 
 Handler = Callable[[Request], Awaitable[Response]]
 
@@ -29,8 +30,8 @@ class Delivery:
         self.admission = Admission(context.db, context.listener, path_keys=context.path_keys)
         self.demand = Demand(context.db, context.listener, context.storage.objects, wait_s=context.segment_wait_s)
 
-    async def admit(self, request: Request) -> Playable:
-        """Raises what `Admission.admit` raises."""
+    async def admit(self, request: Request, *, cookie: str | None = None) -> Playable:
+        """Raises what `Admission.admit` raises. `cookie` is a pass that is good for what is asked, and nothing more."""
         headers = request.headers
         viewer = Viewer.from_headers(
             origin=headers.get("origin", ""),
@@ -41,7 +42,8 @@ class Delivery:
         brought = Brought(
             tokens=tuple(request.query_params.getlist("token")),
             path=path.get("signature"),
-            revision=path.get("revision", ""),
+            scope=path.get("revision", PICTURES),
+            cookie=cookie,
         )
         return await self.admission.admit(path["playback_id"], viewer, brought)
 

@@ -2,7 +2,8 @@
 
 A folder `/{playback id}/{pass}/{revision}/...` whose pass is `{key number}.{expiry}.{signing key}.{mac}`:
   mac = base64url(HMAC-SHA256(path key, "{playback id}/{key number}.{expiry}.{signing key}/{revision}"))[:22]
-so whoever has the path key, an edge or a CDN, can check it from the URL alone.
+so whoever has the path key, an edge or a CDN, can check it from the URL alone. Pictures have no revision: in
+`/{playback id}/{pass}/{picture}` the mac covers the word "pictures" in its place.
 
 Invariants: a pass opens one version of one playback id until its expiry; all URIs of playlists are relative, so one
 signature in the multivariant playlist or the DASH manifest covers every file below it; it is compared in constant time,
@@ -24,6 +25,10 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 Reason = Literal["path_malformed", "path_signature", "path_expired", "path_key_unknown"]
+
+# What a pass is for that stands above pictures, which have no revision: all pictures of that id and nothing else.
+# No revision (hexadecimal digits) looks like it.
+PICTURES = "pictures"
 
 NUMBER_MAX = 9999
 # All viewers who come within the same hour get the same URLs. Every expiry of its own would be a URL of its own, and a
