@@ -6,6 +6,7 @@ import dataclasses
 import inspect
 import socket
 from collections.abc import AsyncIterator, Callable
+from http.cookiejar import DefaultCookiePolicy
 from pathlib import Path
 
 import httpx
@@ -54,9 +55,12 @@ class Playing:
         """One more edge process, as far as anything can tell."""
         app = await self.edge_app(wait_s=wait_s)
         transport = httpx.ASGITransport(app)
-        return await self._stack.enter_async_context(
+        client = await self._stack.enter_async_context(
             httpx.AsyncClient(transport=transport, base_url="http://edge", timeout=60)
         )
+        # Keeps no cookies: what a test sends is what it says.
+        client.cookies.jar.set_policy(DefaultCookiePolicy(allowed_domains=[]))
+        return client
 
     async def edge_app(self, *, wait_s: float = 20.0):  # type: ignore[no-untyped-def]
         listener = Listener(self.url)
