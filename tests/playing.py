@@ -12,6 +12,7 @@ from pathlib import Path
 import httpx
 from granian.constants import Interfaces
 from granian.server.embed import Server
+from starlette.types import ASGIApp
 
 from fastpix_server.base import ids
 from fastpix_server.db.notify import Listener
@@ -78,12 +79,12 @@ class Playing:
         self._stack.push_async_callback(listener.close)
         return app
 
-    async def serve(self) -> str:
-        """A real HTTP server around a new edge; its base URL."""
+    async def serve(self, wrap: Callable[[ASGIApp], ASGIApp] = lambda app: app) -> str:
+        """A real HTTP server around a new edge; its base URL. `wrap` may stand in front of it and look."""
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             port = probe.getsockname()[1]
-        server = Server(await self.edge_app(), address="127.0.0.1", port=port, interface=Interfaces.ASGI)
+        server = Server(wrap(await self.edge_app()), address="127.0.0.1", port=port, interface=Interfaces.ASGI)
         task = asyncio.create_task(server.serve())
 
         async def stop() -> None:

@@ -21,12 +21,8 @@ from fastpix_server.edge import picture_cookie
 from fastpix_server.playback import service as playback
 from fastpix_server.playback.signed_path import PICTURES, expiry_s
 
-PICTURES_OF = ("/{id}/thumbnail.jpg", *(f"/{{id}}/{name}" for name in ("spritesheet.jpg", "spritesheet.png", "advanced-spritesheet.jpg")))
-    "/{id}/thumbnail.jpg",
-    "/{id}/spritesheet.jpg",
-    "/{id}/spritesheet.png",
-    "/{id}/advanced-spritesheet.jpg",
-)
+SHEETS = ("spritesheet.jpg", "spritesheet.png", "advanced-spritesheet.jpg")
+PICTURES_OF = ("/{id}/thumbnail.jpg", *("/{id}/" + name for name in SHEETS))
 GIVE_A_COOKIE = ("/{id}.m3u8", "/{id}.mpd", "/{id}/spritesheet.json", "/{id}/thumbnail.jpg", "/{id}/spritesheet.jpg")
 
 

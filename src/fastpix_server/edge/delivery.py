@@ -90,6 +90,9 @@ def route(path: str, handler: Handler) -> Route:
         if request.method == "OPTIONS":
             return preflight()
         try:
+            if not request.scope["path"].isprintable():
+                # The pattern of a route lets a line end follow it: such a path would be a second address.
+                raise errors.NotFound("There is no such file.")
             return await handler(request)
         except Exception as error:  # the map in edge.errors decides which are expected
             return answer(error)

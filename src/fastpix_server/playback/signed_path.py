@@ -67,9 +67,8 @@ class PathKeys:
     def __init__(self, master: bytes, number: int = 1) -> None:
         if not 1 <= number <= NUMBER_MAX:
             raise ValueError(f"the number of the path key is 1 ... {NUMBER_MAX}")
-        numbers = range(max(1, number - 1), min(NUMBER_MAX, number + 1) + 1)
         self._number = number
-        self._keys: Mapping[int, bytes] = {n: derive(master, n) for n in numbers}
+        self._keys: Mapping[int, bytes] = {n: derive(master, n) for n in accepted(number)}
 
     @classmethod
     def random(cls) -> Self:
@@ -94,6 +93,11 @@ class PathKeys:
             return Refused("path_signature")
         expires_at_s = int(found[2])
         return Refused("path_expired") if expires_at_s <= now_s else Pass(expires_at_s, _long(found[3]))
+
+
+def accepted(number: int) -> range:
+    """The numbers of the keys that a process takes which signs with that one."""
+    return range(max(1, number - 1), min(NUMBER_MAX, number + 1) + 1)
 
 
 def derive(master: bytes, number: int) -> bytes:
