@@ -6,11 +6,13 @@ import dataclasses
 import inspect
 import socket
 from collections.abc import AsyncIterator, Callable
+from http.cookiejar import DefaultCookiePolicy
 from pathlib import Path
 
 import httpx
 from granian.constants import Interfaces
 from granian.server.embed import Server
+from starlette.types import ASGIApp
 
 from fastpix_server.app.secrets import Keys
 from fastpix_server.base import ids
@@ -57,9 +59,12 @@ class Playing:
         """One more edge process, as far as anything can tell."""
         app = await self.edge_app(wait_s=wait_s, licences=licences)
         transport = httpx.ASGITransport(app)
-        return await self._stack.enter_async_context(
+        client = await self._stack.enter_async_context(
             httpx.AsyncClient(transport=transport, base_url="http://edge", timeout=60)
         )
+        # Keeps no cookies: what a test sends is what it says.
+        client.cookies.jar.set_policy(DefaultCookiePolicy(allowed_domains=[]))
+        return client
 
     async def edge_app(  # type: ignore[no-untyped-def]
         self, *, wait_s: float = 20.0, licences: LicenceServers | None = None
@@ -80,12 +85,12 @@ class Playing:
         self._stack.push_async_callback(listener.close)
         return app
 
-    async def serve(self) -> str:
-        """A real HTTP server around a new edge; its base URL."""
+    async def serve(self, wrap: Callable[[ASGIApp], ASGIApp] = lambda app: app) -> str:
+        """A real HTTP server around a new edge; its base URL. `wrap` may stand in front of it and look."""
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             port = probe.getsockname()[1]
-        server = Server(await self.edge_app(), address="127.0.0.1", port=port, interface=Interfaces.ASGI)
+        server = Server(wrap(await self.edge_app()), address="127.0.0.1", port=port, interface=Interfaces.ASGI)
         task = asyncio.create_task(server.serve())
 
         async def stop() -> None:

@@ -3,12 +3,11 @@
 The edge's routes are discovered, not listed: a new kind of URL without a row here fails the first test.
 """
 
-import asyncio
 import base64
 import dataclasses
 import re
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import quote, urljoin
 
@@ -16,27 +15,28 @@ import httpx
 import pytest
 from starlette.routing import Route
 from tests import footage
+from tests.journeys.gated import House, refused, served, until_refused
 from tests.planned import planned
-from tests.playing import PATH_KEYS, Playing, Published, playing
+from tests.playing import PATH_KEYS
 from tests.running_platform import RunningPlatform
 from tests.unit.keys import signing
 from tests.unit.keys.signing import claims, pair, token
 from tests.web_server import FileServer
 
-from fastpix_server.access import service as access
 from fastpix_server.base import ids
-from fastpix_server.keys import service as keys
-from fastpix_server.keys import store as keys_store
+from fastpix_server.edge import picture_cookie
 from fastpix_server.keys.model import KeyPair
 from fastpix_server.playback import service as playback
 from fastpix_server.playback.model import AccessPolicy
-from fastpix_server.playback.signed_path import PathKeys, expiry_s
+from fastpix_server.playback.signed_path import PICTURES, PathKeys, expiry_s
 
 # Route of the edge -> the URL that stands for it. `{folder}`: what lies below a signed path.
 BY_TOKEN = {
     "/{playback_id}.m3u8": "/{id}.m3u8",
     "/{playback_id}.mpd": "/{id}.mpd",
     "/{playback_id}/thumbnail.{format}": "/{id}/thumbnail.jpg?width=64",
+    "/{playback_id}/spritesheet.{format}": "/{id}/spritesheet.jpg",
+    "/{playback_id}/advanced-spritesheet.{format}": "/{id}/advanced-spritesheet.json?interval=2",
     "/{playback_id}/{revision}/{rendition}/index.m3u8": "/{id}/{revision}/source/index.m3u8",
     "/{playback_id}/{revision}/{rendition}/init.mp4": "/{id}/{revision}/source/init.mp4",
     "/{playback_id}/{revision}/{rendition}/{k}.m4s": "/{id}/{revision}/source/0.m4s",
@@ -53,105 +53,15 @@ BY_LICENCE_TOKEN = {
     "/v1/on-demand/drm/license/fairplay/{playback_id}": "/v1/on-demand/drm/license/fairplay/{id}",
     "/v1/on-demand/drm/cert/fairplay/{playback_id}": "/v1/on-demand/drm/cert/fairplay/{id}",
 }
+# Below a pass for pictures, which is one for no revision.
+BY_PICTURE_PASS = {
+    "/{playback_id}/{signature}/thumbnail.{format}": "/{id}/{pass}/thumbnail.jpg?width=64",
+    "/{playback_id}/{signature}/spritesheet.{format}": "/{id}/{pass}/spritesheet.jpg",
+    "/{playback_id}/{signature}/advanced-spritesheet.{format}": "/{id}/{pass}/advanced-spritesheet.jpg?interval=2",
+}
+SCOPED = [(form, "") for form in BY_PATH.values()] + [(form, PICTURES) for form in BY_PICTURE_PASS.values()]
 # Nothing of a media is behind these: the player page is the same for every id, and uploads have keys of their own.
 NO_MEDIA = {"/play/{playback_id}", "/play/assets/{digest}/{name}", "/upload/{upload_id}"}
-
-
-@dataclasses.dataclass
-class House:
-    """A private media with its keys, an edge that serves it and a worker that makes it."""
-
-    stage: Playing
-    edge: httpx.AsyncClient
-    mine: str
-    theirs: str
-    kid: str
-    other_kid: str
-    video: Published
-
-    async def key(self, key: KeyPair, workspace_id: str | None = None) -> str:
-        return await add_key(self.stage, workspace_id or self.mine, key)
-
-    async def show(self, policy: AccessPolicy) -> None:
-        """The video of this house is from now on one of that policy."""
-        source = footage.bikes()
-        self.video = await self.stage.publish(
-            source, await planned(source), access_policy=policy, workspace_id=self.mine
-        )
-
-    async def delete_key(self, kid: str) -> None:
-        async with self.stage.db.unit() as tx:
-            await keys.delete(tx, self.mine, kid)
-
-    def url(self, form: str, *, text: str | None = None, passed: str = "", video: Published | None = None) -> str:
-        """`text` is a token to put into the query."""
-        shown = video or self.video
-        made = form.format(**{"id": shown.playback_id, "revision": shown.plan.revision, "pass": passed})
-        return made if text is None else f"{made}{'&' if '?' in made else '?'}token={quote(text)}"
-
-    def signed(
-        self, *, kid: str | None = None, path_keys: PathKeys = PATH_KEYS, left_s: int = 600, **named: str
-    ) -> str:
-        video = self.video
-        return path_keys.sign(
-            named.get("playback_id", video.playback_id),
-            named.get("revision", video.plan.revision),
-            int(time.time()) + left_s,
-            kid or self.kid,
-        )
-
-    def good(self, kid: str | None = None, key: KeyPair | None = None, **changes: object) -> str:
-        kid = kid or self.kid
-        return token(claims(self.video.playback_id, kid=kid, **changes), kid=kid, key=key)
-
-
-async def add_key(stage: Playing, workspace_id: str, key: KeyPair) -> str:
-    kid = ids.new_uuid()
-    async with stage.db.unit() as tx:
-        await keys_store.insert(tx, key_id=kid, workspace_id=workspace_id, public_pem=key.public_pem)
-        await keys.notify(tx, keys.CHANGED, workspace_id)
-    return kid
-
-
-@pytest.fixture
-async def house(database_url: str, tmp_path: Path) -> AsyncIterator[House]:
-    async with playing(database_url, tmp_path) as stage:
-        async with stage.db.unit() as tx:
-            mine, theirs = [(await access.create_workspace(tx, name=name)).id for name in ("Mine", "Theirs")]
-        kid, other_kid = await add_key(stage, mine, pair()), await add_key(stage, mine, pair("other"))
-        source = footage.bikes()
-        video = await stage.publish(source, await planned(source), access_policy="private", workspace_id=mine)
-        await stage.maker()
-        yield House(stage, await stage.edge(), mine, theirs, kid, other_kid, video)
-
-
-async def ask(edge: httpx.AsyncClient, url: str, **headers: str) -> httpx.Response:
-    if "/license/" not in url:
-        return await edge.get(url, headers=headers)
-    return await edge.post(url, json={"kids": ["AAAAAAAAAAAAAAAAAAAAAA"]}, headers=headers)
-
-
-async def refused(edge: httpx.AsyncClient, url: str, status: int = 401, **headers: str) -> str:
-    """The description of a refusal that nobody may keep, and that shows nothing of the media."""
-    answer = await ask(edge, url, **headers)
-    assert answer.status_code == status, (url, answer.status_code, answer.text[:200])
-    assert answer.headers["cache-control"] == "no-store"
-    assert answer.headers["content-type"] == "application/json"
-    return str(answer.json()["error"]["description"])
-
-
-async def until_refused(edge: httpx.AsyncClient, url: str) -> None:
-    """A deletion bites within a second where notifications arrive."""
-    end_s = time.monotonic() + 1
-    while (await ask(edge, url)).status_code != 401:
-        assert time.monotonic() < end_s
-        await asyncio.sleep(0.01)  # a request that finds everything in memory never lets the listener run
-
-
-async def served(edge: httpx.AsyncClient, url: str, **headers: str) -> httpx.Response:
-    answer = await edge.get(url, headers=headers)
-    assert answer.status_code == 200, (url, answer.status_code, answer.text[:200])
-    return answer
 
 
 async def test_every_kind_of_url_that_the_edge_has_is_a_row_of_this_matrix(house: House) -> None:
@@ -159,7 +69,7 @@ async def test_every_kind_of_url_that_the_edge_has_is_a_row_of_this_matrix(house
     found = {route.path for route in app.routes if isinstance(route, Route)}
     assert len(found) == len(app.routes)
     media = {path for path in found if "playback_id" in path and not path.startswith("/play/")}
-    assert media == BY_TOKEN.keys() | BY_PATH.keys() | BY_LICENCE_TOKEN.keys()
+    assert media == BY_TOKEN.keys() | BY_PATH.keys() | BY_PICTURE_PASS.keys() | BY_LICENCE_TOKEN.keys()
     others = {path for path in found - media if not path.startswith("/upload")}
     assert others <= NO_MEDIA
 
@@ -230,32 +140,35 @@ async def test_every_signed_path_is_refused_when_anything_of_it_is_wrong(house: 
     await house.show(policy)
     edge, other = house.edge, ids.new_uuid()
     deleted = await house.key(pair("third"))
-    dying = house.signed(kid=deleted)
-    for form in BY_PATH.values():
-        await served(edge, house.url(form, passed=dying))
+    for form, scope in SCOPED:
+        await served(edge, house.url(form, passed=house.scoped(scope, kid=deleted)))
     await house.delete_key(deleted)
-    await until_refused(edge, house.url(form, passed=dying))
-    good = house.signed()
-    keyless = PATH_KEYS.sign(house.video.playback_id, house.video.plan.revision, 4_000_000_000, None)
-    bad = {
-        "of another id": (house.signed(playback_id=other), "path_signature"),
-        "of another version": (house.signed(revision="0" * 12), "path_signature"),
-        "expired": (house.signed(left_s=-1), "path_expired"),
-        "of a foreign key": (house.signed(path_keys=PathKeys.random()), "path_signature"),
-        "of a key number that is over": (house.signed(path_keys=PathKeys(bytes(32), 3)), "path_key_unknown"),
-        "of a deleted signing key": (dying, "token_key_unknown"),
-        "of an unknown signing key": (house.signed(kid=other), "token_key_unknown"),
-        "without a signing key": (keyless, "token_missing"),
-        "changed": (good[:-1] + ("A" if good[-1] != "A" else "Q"), "path_signature"),
-        "malformed": ("1.2.3", "path_malformed"),
-    }  # fmt: skip
-    for form in BY_PATH.values():
+    await until_refused(edge, house.url(form, passed=house.scoped(scope, kid=deleted)))
+    for form, scope in SCOPED:
+        good = house.scoped(scope)
+        keyless = PATH_KEYS.sign(house.video.playback_id, scope or house.video.plan.revision, 4_000_000_000, None)
+        bad = {
+            "of another id": (house.scoped(scope, playback_id=other), "path_signature"),
+            "of another version": (house.signed(revision="0" * 12), "path_signature"),
+            "of the other kind": (house.scoped("" if scope else PICTURES), "path_signature"),
+            "expired": (house.scoped(scope, left_s=-1), "path_expired"),
+            "of a foreign key": (house.scoped(scope, path_keys=PathKeys.random()), "path_signature"),
+            "of a key number that is over": (house.scoped(scope, path_keys=PathKeys(bytes(32), 3)), "path_key_unknown"),
+            "of a deleted signing key": (house.scoped(scope, kid=deleted), "token_key_unknown"),
+            "of an unknown signing key": (house.scoped(scope, kid=other), "token_key_unknown"),
+            "without a signing key": (keyless, "token_missing"),
+            "changed": (good[:-1] + ("A" if good[-1] != "A" else "Q"), "path_signature"),
+            "malformed": ("1.2.3", "path_malformed"),
+        }
         for name, (passed, reason) in bad.items():
             said = await refused(edge, house.url(form, passed=passed))
             assert reason in said, (form, name, said)
-            # A good token does not repair a bad path: such URLs would be without number.
+            # A good token does not repair a bad path: such URLs would be without number. Nor does a good cookie.
             assert reason in await refused(edge, house.url(form, passed=passed, text=house.good()))
+            cookie = f"{picture_cookie.NAME}={house.scoped(PICTURES)}"
+            assert reason in await refused(edge, house.url(form, passed=passed), Cookie=cookie)
         answer = await served(edge, house.url(form, passed=good))
+        assert "set-cookie" not in answer.headers
         assert answer.headers["cache-control"].startswith("public")
         age_s = int(re.findall(r"max-age=(\d+)", answer.headers["cache-control"])[0])
         assert age_s <= 600
@@ -315,9 +228,9 @@ async def test_restrictions_hold_on_every_kind_of_url(house: House, policy: Acce
     )
     text = token(claims(video.playback_id, kid=house.kid), kid=house.kid)
     kid = None if policy == "public" else house.kid
-    passed = PATH_KEYS.sign(video.playback_id, video.plan.revision, int(time.time()) + 600, kid)
     home = {"Origin": "https://www.example.com", "User-Agent": "Mozilla/5.0"}
-    for form in (*BY_TOKEN.values(), *BY_PATH.values()):
+    for form, scope in [*((form, "") for form in BY_TOKEN.values()), *SCOPED]:
+        passed = PATH_KEYS.sign(video.playback_id, scope or video.plan.revision, int(time.time()) + 600, kid)
         url = house.url(form, text=text, passed=passed, video=video)
         answer = await served(edge, url, **home)
         assert answer.headers["cache-control"].startswith("public" if "{pass}" in form else "private")

@@ -4,6 +4,7 @@ Invariants: importing this module is cheap (`fastpix --help` does it); what a pe
 and exit code 1, without a traceback.
 """
 
+import base64
 import contextlib
 import json
 import sys
@@ -98,6 +99,39 @@ def credentials() -> None:
                 indent=2,
             )
         )
+
+
+@click.command("path-key")
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["hex", "base64", "nginx"]),
+    default="hex",
+    show_default=True,
+    help="How the keys are written; nginx: as the map of docs/guide/cdn.md includes it.",
+)
+def path_key(form: str) -> None:
+    """Print the keys that sign paths below private manifests, for a CDN of your own.
+
+    One line per key: its number and the key. The number before FASTPIX_PATH_KEY_NUMBER, that number and the next one
+    are printed, as the edge takes all three. WARNING: whoever has such a key can open every private media.
+    """
+    with _spoken_errors():
+        settings = _start("path-key")
+        from fastpix_server.app import secrets
+        from fastpix_server.playback import signed_path
+
+        master = secrets.load_keys(settings, may_create=False).path_master
+        for number in signed_path.accepted(settings.path_key_number):
+            click.echo(written(number, signed_path.derive(master, number), form))
+        click.echo("Keep these keys secret: whoever has one can open every private media.", err=True)
+
+
+def written(number: int, key: bytes, form: str) -> str:
+    """One line of `fastpix path-key`."""
+    if form == "nginx":
+        return f'{number} "{key.hex()}";'
+    return f"{number} {base64.b64encode(key).decode() if form == 'base64' else key.hex()}"
 
 
 def welcome(settings: "Settings", credentials: "Credentials") -> str:

@@ -81,11 +81,15 @@ def prepare_folder(folder: Path) -> None:
         raise BadKey(f"{folder} cannot be used: {fault.strerror}. Set FASTPIX_DATA_DIR to a folder of yours.") from None
 
 
-def load_keys(settings: Settings) -> Keys:
+def load_keys(settings: Settings, *, may_create: bool = True) -> Keys:
     """From FASTPIX_MASTER_KEY, otherwise from the file, which the first start makes."""
     if settings.master_key:
         return Keys(_decode(settings.master_key.reveal(), "FASTPIX_MASTER_KEY"))
     path = settings.data_dir / _MASTER_FILE
+    if not may_create and not path.exists():
+        raise BadKey(
+            f"There is no master key: neither FASTPIX_MASTER_KEY nor {path} exists. Is FASTPIX_DATA_DIR right?"
+        )
     fresh = base64.b64encode(secrets.token_bytes(KEY_BYTES)).decode()
     return Keys(_decode(_read_or_create(path, fresh), str(path)))
 

@@ -15,6 +15,7 @@ from fastpix_server.edge.licences import Licences
 from fastpix_server.edge.manifests import Manifests
 from fastpix_server.edge.player import Player
 from fastpix_server.edge.segments import Segments
+from fastpix_server.edge.sheets import Sheets
 
 
 def create_edge(context: EdgeContext) -> Starlette:
@@ -26,6 +27,7 @@ def create_edge(context: EdgeContext) -> Starlette:
             *Manifests(delivery).routes(),
             *Images(delivery).routes(),
             *Licences(delivery).routes(),
+            *Sheets(delivery).routes(),
             *Player(context).routes(),
             *uploads.routes(context),
         ],

@@ -17,6 +17,7 @@ from fastpix_server.keys.tokens import Purpose
 from fastpix_server.playback.admission import Admission, Brought, Playable
 from fastpix_server.playback.demand import Demand
 from fastpix_server.playback.gate import Viewer
+from fastpix_server.playback.signed_path import PICTURES
 
 Handler = Callable[[Request], Awaitable[Response]]
 
@@ -30,8 +31,8 @@ class Delivery:
         self.admission = Admission(context.db, context.listener, path_keys=context.path_keys)
         self.demand = Demand(context.db, context.listener, context.storage.objects, wait_s=context.segment_wait_s)
 
-    async def admit(self, request: Request, *, purpose: Purpose = "media") -> Playable:
-        """Raises what `Admission.admit` raises."""
+    async def admit(self, request: Request, *, purpose: Purpose = "media", cookie: str | None = None) -> Playable:
+        """Raises what `Admission.admit` raises. `cookie` is a pass that is good for what is asked, and nothing more."""
         headers = request.headers
         viewer = Viewer.from_headers(
             origin=headers.get("origin", ""),
@@ -42,7 +43,8 @@ class Delivery:
         brought = Brought(
             tokens=tuple(request.query_params.getlist("token")),
             path=path.get("signature"),
-            revision=path.get("revision", ""),
+            scope=path.get("revision", PICTURES),
+            cookie=cookie,
         )
         return await self.admission.admit(path["playback_id"], viewer, brought, purpose=purpose)
 
@@ -89,6 +91,9 @@ def route(path: str, handler: Handler) -> Route:
         if request.method == "OPTIONS":
             return preflight()
         try:
+            if not request.scope["path"].isprintable():
+                # The pattern of a route lets a line end follow it: such a path would be a second address.
+                raise errors.NotFound("There is no such file.")
             return await handler(request)
         except Exception as error:  # the map in edge.errors decides which are expected
             return answer(error)

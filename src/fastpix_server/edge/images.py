@@ -1,5 +1,7 @@
 """Still pictures: /{playbackId}/thumbnail.{jpg,png,webp} (contract section 5), made once by a worker and stored.
 
+Below a signed path too, and by the cookie that a player has got with the manifest.
+
 Invariants: sizes and times are bounded and snapped, so the number of different pictures of a media is bounded too.
 """
 
@@ -12,6 +14,7 @@ from starlette.routing import Route
 
 from fastpix_server.base import errors
 from fastpix_server.base.errors import FieldError
+from fastpix_server.edge import picture_cookie
 from fastpix_server.edge.bodies import body
 from fastpix_server.edge.delivery import Delivery, cached, number, route
 from fastpix_server.engine.plan import Plan
@@ -23,7 +26,7 @@ SNAP_MS = 10
 # Longer than a manifest, as a picture of a media never changes; shorter than for ever, as its URL has no revision.
 CACHE = "public, max-age=3600"
 
-_TYPES: dict[str, str] = {"jpg": "image/jpeg", "png": "image/png", "webp": "image/webp"}
+TYPES: dict[str, str] = {"jpg": "image/jpeg", "png": "image/png", "webp": "image/webp"}
 _FITS = get_args(Fit)
 
 
@@ -32,20 +35,30 @@ class Images:
         self._delivery = delivery
 
     def routes(self) -> list[Route]:
-        return [route("/{playback_id}/thumbnail.{format}", self.thumbnail)]
+        return [
+            route("/{playback_id}/thumbnail.{format}", self.thumbnail),
+            route("/{playback_id}/{signature}/thumbnail.{format}", self.thumbnail),
+        ]
 
     async def thumbnail(self, request: Request) -> Response:
         form = request.path_params["format"]
         if form not in get_args(PictureFormat):
             raise errors.NotFound("Pictures are jpg, png or webp.")
-        playable = await self._delivery.admit(request)
+        playable = await self._delivery.admit(request, cookie=picture_cookie.read(request))
         plan = playable.target.plan
         if plan.video is None:
             raise errors.NotFound("This media has sound only, so there is no picture of it.")
         picture = parse(request.query_params, plan, form)
         found = await self._delivery.demand.get(playable.target, picture)
         etag = f"{plan.revision}-{picture}-{len(found.data):x}".replace("/", "-")
-        return body(request, found.data, media_type=_TYPES[form], etag=etag, cache=cached(playable, CACHE))
+        return body(
+            request,
+            found.data,
+            media_type=TYPES[form],
+            etag=etag,
+            cache=cached(playable, CACHE),
+            headers=picture_cookie.headers(playable, self._delivery.context),
+        )
 
 
 def parse(params: Mapping[str, str], plan: Plan, form: PictureFormat) -> Picture:

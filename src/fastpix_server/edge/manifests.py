@@ -6,12 +6,14 @@ as long as none of them changes.
 
 import functools
 import hashlib
+from collections.abc import Mapping
 
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
 from fastpix_server.base import errors
+from fastpix_server.edge import picture_cookie
 from fastpix_server.edge.bodies import SHORT, body
 from fastpix_server.edge.delivery import Delivery, cached, route
 from fastpix_server.playback import dash, hls, locks, selection
@@ -56,7 +58,8 @@ class Manifests:
         wanted = selection.parse(request.query_params)
         if request.method == "GET":
             await self._foresee(playable, wanted)
-        return self._answer(request, _Kept(playable, (kind, wanted)), media_type)
+        headers = picture_cookie.headers(playable, self._delivery.context)
+        return self._answer(request, _Kept(playable, (kind, wanted)), media_type, headers)
 
     async def _foresee(self, playable: Playable, wanted: Selection) -> None:
         """Players begin with the first variant and the first sound: both are made while the player still loads."""
@@ -68,9 +71,13 @@ class Manifests:
         for name in names:
             await self._delivery.demand.foresee(target, playable.shown(SegmentOf(name, 0)))
 
-    def _answer(self, request: Request, kept: "_Kept", media_type: str) -> Response:
+    def _answer(
+        self, request: Request, kept: "_Kept", media_type: str, headers: Mapping[str, str] | None = None
+    ) -> Response:
         text, etag = self._write(kept)
-        return body(request, text, media_type=media_type, etag=etag, cache=cached(kept.playable, SHORT))
+        return body(
+            request, text, media_type=media_type, etag=etag, cache=cached(kept.playable, SHORT), headers=headers
+        )
 
 
 class _Kept:

@@ -25,7 +25,7 @@ from fastpix_server.playback import gate, signed_path, store
 from fastpix_server.playback.artifacts import InitOf, Protected, SegmentOf
 from fastpix_server.playback.model import PlaybackId, Target
 from fastpix_server.playback.service import CHANGED
-from fastpix_server.playback.signed_path import PathKeys
+from fastpix_server.playback.signed_path import PICTURES, PathKeys
 
 _log = log.get(__name__)
 
@@ -47,11 +47,16 @@ V = TypeVar("V")
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Brought:
-    """What a request brings to be let in: the texts of its `token` parameters, or the pass that its path lies under."""
+    """What a request brings to be let in: the texts of its `token` parameters, or the pass that its path lies under.
+
+    `scope` is what the pass has to be for: a revision, or PICTURES. `cookie` is a pass for pictures that came with a
+    request for one; it counts only where there is neither token nor path.
+    """
 
     tokens: tuple[str, ...] = ()
     path: str | None = None
-    revision: str = ""
+    scope: str = ""
+    cookie: str | None = None
 
 
 NOTHING = Brought()
@@ -61,19 +66,55 @@ NOTHING = Brought()
 class Playable:
     """What a request may see: the id it came by and the published target behind it.
 
-    `folder` is where the manifest's URIs lie, from the root of the host, with a pass where the id is not open to
-    everybody. `path_expires_at_s` is set when the request itself came by such a path.
+    `path_expires_at_s` is set when the request itself came by a signed path, `has_token` when a token opened the id.
+    `passes` makes what this viewer's children get; None where the id is open to everybody, who need none.
     """
 
     playback_id: PlaybackId
     target: Target
-    folder: str
-    is_open: bool
+    passes: "Passes | None"
     path_expires_at_s: int | None = None
+    has_token: bool = False
+
+    @property
+    def is_open(self) -> bool:
+        return self.passes is None
+
+    @property
+    def folder(self) -> str:
+        """Where the manifest's URIs lie, from the root of the host."""
+        revision = self.target.plan.revision
+        if self.passes is None:
+            return f"{self.playback_id.id}/{revision}"
+        return f"{self.playback_id.id}/{self.passes.sign(revision)}/{revision}"
+
+    @property
+    def picture_pass(self) -> str | None:
+        """What opens the pictures of this id without a token."""
+        return None if self.passes is None else self.passes.sign(PICTURES)
+
+    @property
+    def pictures_folder(self) -> str:
+        """Where pictures lie that are asked for without a token."""
+        passed = self.picture_pass
+        return self.playback_id.id if passed is None else f"{self.playback_id.id}/{passed}"
 
     def shown(self, clear: SegmentOf | InitOf) -> SegmentOf | InitOf | Protected:
         """What stands for a segment or header under this id: nothing of an encrypted id is ever shown in the clear."""
         return Protected(clear) if self.playback_id.access_policy == "drm" else clear
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Passes:
+    """Signs when it is asked to: most answers (segments) hand on nothing."""
+
+    keys: PathKeys
+    playback_id: str
+    kid: str | None
+    expires_at_s: int
+
+    def sign(self, scope: str) -> str:
+        return self.keys.sign(self.playback_id, scope, self.expires_at_s, self.kid)
 
 
 class _Lru(Generic[V]):
@@ -154,7 +195,7 @@ class Admission:
             raise errors.BadState(
                 "The media behind this playback id is still being prepared, or it failed.", message="media is not ready"
             )
-        return self._playable(found, target, credential)
+        return self._playable(found, target, credential, brought)
 
     async def _check(
         self, found: PlaybackId, viewer: gate.Viewer, brought: Brought, purpose: Purpose
@@ -175,18 +216,23 @@ class Admission:
 
     async def _credential(self, found: PlaybackId, brought: Brought) -> gate.Credential:
         if brought.path is not None:
-            passed = self._path_keys.check(brought.path, found.id, brought.revision, self._now_s())
-            if isinstance(passed, signed_path.Refused):
-                return gate.Refused(passed.reason)
-            if passed.kid is not None and not await self._door.is_living(passed.kid, found.workspace_id):
-                return gate.Refused("token_key_unknown")
-            return passed
-        if found.access_policy == "public" or not any(brought.tokens):
+            return await self._passed(found, brought.path, brought.scope)
+        if found.access_policy == "public":
             return None
+        if not any(brought.tokens):
+            return None if brought.cookie is None else await self._passed(found, brought.cookie, PICTURES)
         if len(brought.tokens) > 1:  # which of them a proxy in front has looked at is not known
             return gate.Refused("token_malformed")
         claims = await self._door.admit(brought.tokens[0], found.id, found.workspace_id)
         return gate.Refused(claims.reason) if isinstance(claims, tokens.Refused) else claims
+
+    async def _passed(self, found: PlaybackId, text: str, scope: str) -> gate.Credential:
+        passed = self._path_keys.check(text, found.id, scope, self._now_s())
+        if isinstance(passed, signed_path.Refused):
+            return gate.Refused(passed.reason)
+        if passed.kid is not None and not await self._door.is_living(passed.kid, found.workspace_id):
+            return gate.Refused("token_key_unknown")
+        return passed
 
     def _refuse(self, found: PlaybackId, refused: gate.Refused) -> None:
         reason = refused.reason
@@ -199,16 +245,21 @@ class Admission:
         what = "this website" if reason == "domain" else "this user agent"
         raise errors.Forbidden(f"The owner does not allow playback from {what}.")
 
-    def _playable(self, found: PlaybackId, target: Target, credential: gate.Credential) -> Playable:
-        revision = target.plan.revision
+    def _playable(self, found: PlaybackId, target: Target, credential: gate.Credential, brought: Brought) -> Playable:
         if gate.is_open(found.access_policy, found.access_restrictions):
-            return Playable(found, target, f"{found.id}/{revision}", is_open=True)
+            return Playable(found, target, None)
         kid = None if credential is None or isinstance(credential, gate.Refused) else credential.kid
         expires_at_s = signed_path.expiry_s(target.plan.timeline.duration_s, self._now_s())
-        passed = self._path_keys.sign(found.id, revision, expires_at_s, kid)
-        came_by = credential.expires_at_s if isinstance(credential, signed_path.Pass) else None
-        folder = f"{found.id}/{passed}/{revision}"
-        return Playable(found, target, folder, is_open=False, path_expires_at_s=came_by)
+        passes = Passes(self._path_keys, found.id, kid, expires_at_s)
+        # A pass in a cookie is the viewer's own: what it opened is nobody else's to keep.
+        by_path = isinstance(credential, signed_path.Pass) and brought.path is not None
+        return Playable(
+            found,
+            target,
+            passes,
+            path_expires_at_s=credential.expires_at_s if isinstance(credential, signed_path.Pass) and by_path else None,
+            has_token=isinstance(credential, tokens.Claims),
+        )
 
     async def _find_id(self, playback_id: str) -> PlaybackId | None:
         found = self._ids.get(playback_id)

@@ -11,12 +11,14 @@ from fastpix_server.playback.model import Target
 
 Fit = Literal["preserve", "stretch", "crop", "pad"]
 PictureFormat = Literal["jpg", "png", "webp"]
+SheetFormat = Literal["jpg", "png"]
 
 PICTURES = "pictures"
 PROTECTED = "drm"
 # The digits hold 12 hours (the longest source) in segments and in milliseconds, with room.
 _SEGMENT = re.compile(r"([A-Za-z0-9_-]{1,32})/([0-9]{1,6})")
 _INIT = re.compile(r"([A-Za-z0-9_-]{1,32})/init")
+_SHEET = re.compile(r"pictures/sheet-i([0-9]|10)\.(jpg|png)")
 _PICTURE = re.compile(r"pictures/t([0-9]{1,9})-w([0-9]{1,4})-h([0-9]{1,4})-([a-z]{3,8})\.(jpg|png|webp)")
 
 
@@ -85,7 +87,21 @@ class Protected:
         return f"{target.place}/{PROTECTED}/{clear_key.removeprefix(target.place + '/')}"
 
 
-Artifact = SegmentOf | InitOf | Picture | Protected
+@dataclasses.dataclass(frozen=True, slots=True)
+class Sheet:
+    """Small pictures of the whole media in one. `interval_s` 1 ... 10; 0: a fixed number of them."""
+
+    interval_s: int
+    format: SheetFormat
+
+    def __str__(self) -> str:
+        return f"{PICTURES}/sheet-i{self.interval_s}.{self.format}"
+
+    def keys(self, target: Target) -> tuple[str, ...]:
+        return (f"{target.place}/{self}",)
+
+
+Artifact = SegmentOf | InitOf | Picture | Sheet | Protected
 
 
 def parse(name: str) -> Artifact | None:
@@ -97,6 +113,8 @@ def parse(name: str) -> Artifact | None:
         if fit not in ("preserve", "stretch", "crop", "pad"):
             return None
         return Picture(int(match[1]), int(match[2]), int(match[3]), fit, form)  # type: ignore[arg-type]
+    if match := _SHEET.fullmatch(name):
+        return Sheet(int(match[1]), "png" if match[2] == "png" else "jpg")
     if match := _SEGMENT.fullmatch(name):
         return SegmentOf(match[1], int(match[2]))
     if match := _INIT.fullmatch(name):

@@ -2,7 +2,8 @@
 
 A folder `/{playback id}/{pass}/{revision}/...` whose pass is `{key number}.{expiry}.{signing key}.{mac}`:
   mac = base64url(HMAC-SHA256(path key, "{playback id}/{key number}.{expiry}.{signing key}/{revision}"))[:22]
-so whoever has the path key, an edge or a CDN, can check it from the URL alone.
+so whoever has the path key, an edge or a CDN, can check it from the URL alone. Pictures have no revision: in
+`/{playback id}/{pass}/{picture}` the mac covers the word "pictures" in its place.
 
 Invariants: a pass opens one version of one playback id until its expiry; all URIs of playlists are relative, so one
 signature in the multivariant playlist or the DASH manifest covers every file below it; it is compared in constant time,
@@ -24,6 +25,10 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 Reason = Literal["path_malformed", "path_signature", "path_expired", "path_key_unknown"]
+
+# What a pass is for that stands above pictures, which have no revision: all pictures of that id and nothing else.
+# No revision (hexadecimal digits) looks like it.
+PICTURES = "pictures"
 
 NUMBER_MAX = 9999
 # All viewers who come within the same hour get the same URLs. Every expiry of its own would be a URL of its own, and a
@@ -62,9 +67,8 @@ class PathKeys:
     def __init__(self, master: bytes, number: int = 1) -> None:
         if not 1 <= number <= NUMBER_MAX:
             raise ValueError(f"the number of the path key is 1 ... {NUMBER_MAX}")
-        numbers = range(max(1, number - 1), min(NUMBER_MAX, number + 1) + 1)
         self._number = number
-        self._keys: Mapping[int, bytes] = {n: derive(master, n) for n in numbers}
+        self._keys: Mapping[int, bytes] = {n: derive(master, n) for n in accepted(number)}
 
     @classmethod
     def random(cls) -> Self:
@@ -89,6 +93,11 @@ class PathKeys:
             return Refused("path_signature")
         expires_at_s = int(found[2])
         return Refused("path_expired") if expires_at_s <= now_s else Pass(expires_at_s, _long(found[3]))
+
+
+def accepted(number: int) -> range:
+    """The numbers of the keys that a process takes which signs with that one."""
+    return range(max(1, number - 1), min(NUMBER_MAX, number + 1) + 1)
 
 
 def derive(master: bytes, number: int) -> bytes:

@@ -14,10 +14,11 @@ from fastpix_server.base import errors, ids, log
 from fastpix_server.base.errors import MediaFault, ServiceFault, SourceFault
 from fastpix_server.db.notify import Listener
 from fastpix_server.db.pool import Database
+from fastpix_server.engine import sprites
 from fastpix_server.engine.copyrung import CopySource
 from fastpix_server.engine.pictures import picture
 from fastpix_server.playback import ledger, service, store
-from fastpix_server.playback.artifacts import PICTURES, Artifact, InitOf, Picture, Protected, SegmentOf, parse
+from fastpix_server.playback.artifacts import PICTURES, Artifact, InitOf, Picture, Protected, SegmentOf, Sheet, parse
 from fastpix_server.playback.fill import Fill, init_of
 from fastpix_server.playback.lane import Lane, default_folder
 from fastpix_server.playback.maker import Rung
@@ -41,6 +42,8 @@ MAX_HANDLING = 500
 MAX_OPEN = 32
 # Small one-shot works (pictures, headers, encryption of a segment) at a time.
 MAX_SMALL = 2
+# Sheets take seconds: they have a place of their own, so that no picture waits behind them.
+MAX_SHEETS = 1
 # Kept pictures of one target: above that the folder, which is only a cache, is emptied.
 MAX_PICTURES = 2000
 # A worker with much to do lets others go first for a new rung.
@@ -68,6 +71,7 @@ class SegmentMaker:
         self._rungs: dict[tuple[str, str], Rung] = {}
         self._opened: OrderedDict[str, asyncio.Task[_Open | None]] = OrderedDict()
         self._small = asyncio.Semaphore(MAX_SMALL)
+        self._sheets = asyncio.Semaphore(MAX_SHEETS)
         self._making: set[tuple[str, str]] = set()
         self._tasks: set[asyncio.Task[None]] = set()
         listener.on(ledger.WANTED, self._on_wanted)
@@ -168,11 +172,11 @@ class SegmentMaker:
             rung = self._rungs.get(key) or self._rungs.setdefault(key, Rung(opened, artifact.rendition, self._shop))
         await rung.want(artifact.k)
 
-    async def _handle_small(self, target_id: str, artifact: InitOf | Picture | Protected) -> None:
+    async def _handle_small(self, target_id: str, artifact: InitOf | Picture | Sheet | Protected) -> None:
         opened = await self._open_target(target_id)
         if opened is None:
             return
-        async with self._small:
+        async with self._sheets if isinstance(artifact, Sheet) else self._small:
             if not await self._shop.take_lease(target_id, str(artifact)):
                 return
             try:
@@ -187,7 +191,7 @@ class SegmentMaker:
             finally:
                 await asyncio.shield(self._shop.release_lease(target_id, str(artifact)))
 
-    async def _make_small(self, opened: OpenTarget, artifact: InitOf | Picture) -> bytes:
+    async def _make_small(self, opened: OpenTarget, artifact: InitOf | Picture | Sheet) -> bytes:
         plan = opened.target.plan
         if isinstance(artifact, Picture):
             await self._bound_pictures(opened.target)
@@ -201,6 +205,11 @@ class SegmentMaker:
                 fit=artifact.fit,
                 format=artifact.format,
             )
+        if isinstance(artifact, Sheet):
+            await self._bound_pictures(opened.target)
+            made_total.labels("sheet", "viewer").inc()
+            shown = sprites.layout(plan, artifact.interval_s)
+            return await sprites.sheet(plan, opened.source, shown, artifact.format)
         rendition = plan.rendition(artifact.rendition)
         if rendition is None:
             raise SourceFault("no_rendition", "There is no such rendition.")
