@@ -49,6 +49,7 @@ VARIABLES: Mapping[str, str] = {
     "FASTPIX_FETCH_TIMEOUT_S": "21600",
     "FASTPIX_RATE_LIMIT_PER_S": "50",
     "FASTPIX_RATE_LIMIT_BURST": "100",
+    "FASTPIX_TRUSTED_PROXIES": "none",
     "FASTPIX_MASTER_KEY": "made at first start",
     "FASTPIX_BACKGROUND_FILL": "on",
     "FASTPIX_PATH_KEY_NUMBER": "1",
@@ -147,6 +148,7 @@ class Settings:
     ingest: Ingest
     fetch: Fetch
     rate_limit: RateLimit
+    trusted_proxies: tuple[Network, ...]  # whose X-Forwarded-For is believed
     database_url: Secret  # it may hold a password; empty: embedded
     clickhouse_url: Secret
     storage_url: str
@@ -204,6 +206,7 @@ def _read(reader: "_Reader") -> Settings:
             per_s=reader.number("FASTPIX_RATE_LIMIT_PER_S", 50, 1, 1_000_000),
             burst=reader.number("FASTPIX_RATE_LIMIT_BURST", 100, 1, 1_000_000),
         ),
+        trusted_proxies=reader.parsed("FASTPIX_TRUSTED_PROXIES", (), _networks),
         database_url=Secret(reader.parsed("FASTPIX_DATABASE_URL", "", _database_url)),
         clickhouse_url=Secret(reader.text("FASTPIX_CLICKHOUSE_URL")),
         storage_url=reader.parsed("FASTPIX_STORAGE_URL", f"file://{quote(str(data_dir / 'objects'))}", _storage_url),
