@@ -7,6 +7,7 @@ from datetime import datetime
 AREAS = ("video", "data", "system")
 PERMISSIONS = (*(f"{area}:{verb}" for area in AREAS for verb in ("read", "write")),)
 ALL = "*"
+MANAGE = "system:write"  # makes and revokes tokens
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -30,6 +31,18 @@ class Workspace:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
+class AccessToken:
+    """A token as everybody may see it: without its secret. `last_used_at` is exact to service.USED_EVERY_S."""
+
+    id: str
+    workspace_id: str
+    name: str
+    permissions: tuple[str, ...]
+    created_at: datetime
+    last_used_at: datetime | None
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
 class NewToken:
     """An access token just made. The only moment at which its secret can be read."""
 
@@ -37,3 +50,5 @@ class NewToken:
     secret: str = dataclasses.field(repr=False)
     workspace_id: str
     permissions: tuple[str, ...]
+    name: str
+    created_at: datetime

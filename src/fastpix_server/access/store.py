@@ -3,9 +3,9 @@
 import dataclasses
 from collections.abc import Sequence
 
-from sqlalchemy import text
+from sqlalchemy import Row, text
 
-from fastpix_server.access.model import Workspace
+from fastpix_server.access.model import ALL, AccessToken, Workspace
 from fastpix_server.db.pool import Tx
 
 
@@ -48,15 +48,42 @@ async def find_oldest_workspace(tx: Tx) -> Workspace | None:
     return None if row is None else Workspace(str(row.id), row.name, row.key, row.created_at)
 
 
-async def put_token(
-    tx: Tx, *, id: str, workspace_id: str, name: str, secret_hash: bytes, permissions: Sequence[str]
-) -> None:
-    """A new token, or a new secret and rights for the token of that id."""
+async def list_workspaces(tx: Tx) -> list[Workspace]:
+    """Oldest first."""
+    result = await tx.execute(text("select id, name, key, created_at from workspaces order by created_at, id"))
+    return [Workspace(str(row.id), row.name, row.key, row.created_at) for row in result]
+
+
+async def lock_tokens(tx: Tx, workspace_id: str) -> None:
+    """Who makes or revokes tokens of one workspace takes turns; the lock ends with the transaction."""
     await tx.execute(
+        text("select pg_advisory_xact_lock(hashtextextended(:name, 0))"), {"name": f"access tokens {workspace_id}"}
+    )
+
+
+async def put_first_token(tx: Tx, *, id: str, workspace_id: str, secret_hash: bytes) -> bool:
+    """Made, or brought up to date; a changed secret undoes a revocation. False when it is revoked still."""
+    result = await tx.execute(
+        text(
+            "insert into access_tokens (id, workspace_id, name, secret_hash, permissions, is_first)"
+            " values (:id, :workspace_id, 'first', :secret_hash, :permissions, true) on conflict (id) do update set"
+            " secret_hash = excluded.secret_hash, permissions = excluded.permissions, is_first = true, revoked_at ="
+            " case when access_tokens.secret_hash = excluded.secret_hash then access_tokens.revoked_at end"
+            " returning revoked_at is null as is_living"
+        ),
+        {"id": id, "workspace_id": workspace_id, "secret_hash": secret_hash, "permissions": [ALL]},
+    )
+    return bool(result.scalar_one())
+
+
+async def insert_token(
+    tx: Tx, *, id: str, workspace_id: str, name: str, secret_hash: bytes, permissions: Sequence[str]
+) -> AccessToken:
+    result = await tx.execute(
         text(
             "insert into access_tokens (id, workspace_id, name, secret_hash, permissions)"
-            " values (:id, :workspace_id, :name, :secret_hash, :permissions) on conflict (id) do update set"
-            " secret_hash = excluded.secret_hash, permissions = excluded.permissions, revoked_at = null"
+            " values (:id, :workspace_id, :name, :secret_hash, :permissions)"
+            " returning id, workspace_id, name, permissions, created_at, last_used_at"
         ),
         {
             "id": id,
@@ -66,6 +93,7 @@ async def put_token(
             "permissions": list(permissions),
         },
     )
+    return _seen(result.one())
 
 
 async def find_token(tx: Tx, token_id: str) -> TokenRow | None:
@@ -82,12 +110,81 @@ async def find_token(tx: Tx, token_id: str) -> TokenRow | None:
     return TokenRow(row.id, str(row.workspace_id), bytes(row.secret_hash), frozenset(row.permissions))
 
 
-async def revoke_token(tx: Tx, token_id: str) -> bool:
+async def note_use(tx: Tx, token_id: str, *, every_s: int) -> None:
+    """Writes at most once in `every_s`, and never waits: whoever holds the row is noting the same."""
+    await tx.execute(
+        text(
+            "update access_tokens set last_used_at = now() where id = (select id from access_tokens where id = :id"
+            " and (last_used_at is null or last_used_at < now() - make_interval(secs => :every_s))"
+            " for no key update skip locked)"
+        ),
+        {"id": token_id, "every_s": every_s},
+    )
+
+
+async def count_tokens(tx: Tx, workspace_id: str) -> int:
     result = await tx.execute(
-        text("update access_tokens set revoked_at = now() where id = :id and revoked_at is null returning id"),
+        text("select count(*) from access_tokens where workspace_id = :workspace_id and revoked_at is null"),
+        {"workspace_id": workspace_id},
+    )
+    return int(result.scalar_one())
+
+
+async def page_tokens(tx: Tx, workspace_id: str, *, limit: int, skip: int) -> list[AccessToken]:
+    """Newest first."""
+    result = await tx.execute(
+        text(
+            "select id, workspace_id, name, permissions, created_at, last_used_at from access_tokens"
+            " where workspace_id = :workspace_id and revoked_at is null"
+            " order by created_at desc, id desc limit :limit offset :skip"
+        ),
+        {"workspace_id": workspace_id, "limit": limit, "skip": skip},
+    )
+    return [_seen(row) for row in result]
+
+
+async def find_token_of(tx: Tx, workspace_id: str, token_id: str) -> AccessToken | None:
+    result = await tx.execute(
+        text(
+            "select id, workspace_id, name, permissions, created_at, last_used_at from access_tokens"
+            " where id = :id and workspace_id = :workspace_id and revoked_at is null"
+        ),
+        {"id": token_id, "workspace_id": workspace_id},
+    )
+    row = result.one_or_none()
+    return None if row is None else _seen(row)
+
+
+async def list_token_ids_with(tx: Tx, workspace_id: str, permissions: Sequence[str]) -> list[str]:
+    """Living tokens that hold any of the permissions; two are enough to know that there are several."""
+    result = await tx.execute(
+        text(
+            "select id from access_tokens where workspace_id = :workspace_id and revoked_at is null"
+            " and permissions && cast(:permissions as text[]) limit 2"
+        ),
+        {"workspace_id": workspace_id, "permissions": list(permissions)},
+    )
+    return [row.id for row in result]
+
+
+async def revoke_token(tx: Tx, token_id: str) -> bool:
+    """The token's row goes; only that of the first token stays, so that the next start does not make it again."""
+    result = await tx.execute(
+        text(
+            "with kept as (update access_tokens set revoked_at = now()"
+            " where id = :id and revoked_at is null and is_first returning id),"
+            " gone as (delete from access_tokens where id = :id and revoked_at is null and not is_first returning id)"
+            " select id from kept union all select id from gone"
+        ),
         {"id": token_id},
     )
     return result.one_or_none() is not None
+
+
+def _seen(row: Row[tuple[object, ...]]) -> AccessToken:
+    return AccessToken(
+        row.id, str(row.workspace_id), row.name, tuple(row.permissions), row.created_at, row.last_used_at
+    )
 
 
 async def lock_first_credentials(tx: Tx) -> None:

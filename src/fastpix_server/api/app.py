@@ -4,16 +4,27 @@ from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 
-from fastpix_server.access.service import Authenticator
-from fastpix_server.api import document, drm, errors, iam, media, playback_ids, reference, signing_keys, uploads
+from fastpix_server.access.door import Authenticator
+from fastpix_server.api import (
+    access_tokens,
+    document,
+    drm,
+    errors,
+    iam,
+    media,
+    playback_ids,
+    reference,
+    signing_keys,
+    uploads,
+)
 from fastpix_server.api.context import ApiContext
-from fastpix_server.api.limits import Buckets
 from fastpix_server.api.requests import Requests
+from fastpix_server.base.buckets import Buckets
 from fastpix_server.base.errors import FastpixError
 
 
 def create_api(context: ApiContext) -> FastAPI:
-    """Expects `context.db` to be open; starts nothing and needs no lifespan."""
+    """Expects `context.db` to be open; call it before `context.listener.start()`. Starts nothing, needs no lifespan."""
     api = FastAPI(
         title="fastpix",
         version=document.API_VERSION,
@@ -28,10 +39,18 @@ def create_api(context: ApiContext) -> FastAPI:
         },
     )
     api.state.context = context
-    api.state.authenticator = Authenticator(context.db, context.pepper)
+    api.state.authenticator = Authenticator(context.db, context.pepper, listener=context.listener)
     api.state.buckets = Buckets(context.rate_per_s, context.rate_burst)
     # Literal paths first: /on-demand/uploads is not a media of that name.
-    for routes in (iam.routes, signing_keys.routes, uploads.routes, drm.routes, media.routes, playback_ids.routes):
+    for routes in (
+        iam.routes,
+        access_tokens.routes,
+        signing_keys.routes,
+        uploads.routes,
+        drm.routes,
+        media.routes,
+        playback_ids.routes,
+    ):
         api.include_router(routes)
     document.describe(api, server_url=f"{context.public_url}/v1")
     reference.attach(api)

@@ -5,13 +5,16 @@ Invariant: every route below /v1 passes through `admit` before its body is read.
 
 import base64
 import binascii
+from collections.abc import Sequence
 
 from starlette.requests import Request
 
+from fastpix_server.access.attempts import count_failure
+from fastpix_server.access.door import Authenticator
 from fastpix_server.access.model import Principal
-from fastpix_server.access.service import Authenticator
-from fastpix_server.api.limits import Buckets
 from fastpix_server.base import errors
+from fastpix_server.base.buckets import Buckets
+from fastpix_server.base.client_address import Network, client_address
 
 HEADER_MAX_CHARS = 4096  # an id and a secret are under 200 characters
 
@@ -40,10 +43,19 @@ def permission_for(path: str, method: str) -> str | None:
     raise LookupError(f"no area owns {path}")
 
 
-async def admit(request: Request, authenticator: Authenticator, buckets: Buckets, permission: str | None) -> Principal:
-    """Raises errors.Unauthorized, TooMany or Forbidden, in this order; leaves the principal on the request."""
-    pair = _basic(request.headers.get("authorization", ""))
-    found = await authenticator.authenticate(*pair) if pair is not None else None
+async def admit(
+    request: Request,
+    authenticator: Authenticator,
+    buckets: Buckets,
+    permission: str | None,
+    trusted_proxies: Sequence[Network] = (),
+) -> Principal:
+    """Raises errors.Unauthorized, TooMany (also for who guesses) or Forbidden. Leaves the principal on the request."""
+    pair = read_basic(request.headers.get("authorization", ""))
+    if pair is None:
+        count_failure("no_pair")
+        raise errors.Unauthorized(NOT_AUTHENTICATED)
+    found = await authenticator.authenticate(*pair, address_of(request, trusted_proxies))
     if found is None:
         raise errors.Unauthorized(NOT_AUTHENTICATED)
     wait_s = buckets.take(found.token_id)
@@ -61,7 +73,14 @@ def principal(request: Request) -> Principal:
     return found
 
 
-def _basic(header: str) -> tuple[str, str] | None:
+def address_of(request: Request, trusted_proxies: Sequence[Network]) -> str:
+    """The client's address behind the proxies that we trust."""
+    peer = request.client.host if request.client is not None else None
+    return client_address(peer, request.headers.getlist("x-forwarded-for"), trusted_proxies)
+
+
+def read_basic(header: str) -> tuple[str, str] | None:
+    """User name and password of an Authorization header; None for any other scheme or a malformed one."""
     scheme, _, encoded = header.strip().partition(" ")
     if scheme.lower() != "basic" or len(header) > HEADER_MAX_CHARS:
         return None

@@ -3,6 +3,8 @@
 import dataclasses
 from typing import Literal
 
+from fastpix_server.base.client_address import Network
+from fastpix_server.db.notify import Listener
 from fastpix_server.db.pool import Database
 from fastpix_server.storage.open import Storage
 
@@ -14,7 +16,7 @@ class ApiContext:
     """URLs have no trailing slash. `pepper` keys the hashes of access-token secrets.
 
     `rate_per_s` and `rate_burst` bound the requests of one access token in this process; the contract recommends
-    50 and 100 (section 1).
+    50 and 100 (section 1). Without a `listener`, revoked access tokens work until the memory of them is over.
     """
 
     db: Database
@@ -26,3 +28,5 @@ class ApiContext:
     generation: Generation = "auto"
     rate_per_s: float = 50.0
     rate_burst: int = 100
+    trusted_proxies: tuple[Network, ...] = ()
+    listener: Listener | None = None

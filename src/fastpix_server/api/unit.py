@@ -16,12 +16,12 @@ from fastapi.routing import APIRoute
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
-from fastpix_server.access.service import Authenticator
+from fastpix_server.access.door import Authenticator
 from fastpix_server.api import auth, dialects, idempotency
 from fastpix_server.api.answers import JSON
 from fastpix_server.api.context import ApiContext
-from fastpix_server.api.limits import Buckets
 from fastpix_server.base import errors
+from fastpix_server.base.buckets import Buckets
 from fastpix_server.base.errors import FieldError
 from fastpix_server.db.pool import Tx
 
@@ -60,7 +60,9 @@ class UnitRoute(APIRoute):
             state = request.app.state
             authenticator: Authenticator = state.authenticator
             buckets: Buckets = state.buckets
-            await auth.admit(request, authenticator, buckets, permissions[request.method])
+            await auth.admit(
+                request, authenticator, buckets, permissions[request.method], state.context.trusted_proxies
+            )
             body = await read_body(request)
             asked = Parsed(request, body) if wants_body else request
             response = await (run(asked) if request.method in SAFE_METHODS else _in_one_unit(asked, run))
@@ -150,9 +152,14 @@ async def _in_one_unit(request: Request, run: Handler) -> Response:
 
 
 async def _once(request: Request, run: Handler, tx: Tx, key: str) -> Response:
+    asking = auth.principal(request)
     path = quote(request.scope["path"])
     query = request.scope["query_string"].decode("latin-1")
-    name = idempotency.Name(auth.principal(request).workspace_id, request.method, f"{path}?{query}", key)
+    target = f"{path}?{query}"
+    if path.removeprefix(request.scope.get("root_path", "")).startswith("/iam/"):
+        # Answers there hold secrets that may open more than another token of the workspace does.
+        target += f"#{asking.token_id}"
+    name = idempotency.Name(asking.workspace_id, request.method, target, key)
     pepper = context_of(request).pepper
     kept = await idempotency.claim(tx, name, pepper)
     if kept is not None:

@@ -5,13 +5,13 @@ and exit code 1, without a traceback.
 """
 
 import base64
-import contextlib
 import json
-import sys
-from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import click
+
+from fastpix_server.app.voice import spoken_errors as _spoken_errors
+from fastpix_server.app.voice import start as _start
 
 if TYPE_CHECKING:
     from fastpix_server.app.http import Family
@@ -169,24 +169,3 @@ def _serve(families: "frozenset[Family]") -> None:
         require_database_url(settings)
         check_port_is_free(settings)
         role.serve(settings, families)
-
-
-def _start(role: str) -> "Settings":
-    from fastpix_server.app import settings
-    from fastpix_server.base import log
-
-    loaded = settings.load()
-    log.configure(role, loaded.log_level)
-    return loaded
-
-
-@contextlib.contextmanager
-def _spoken_errors() -> Iterator[None]:
-    from fastpix_server.base import errors
-
-    try:
-        yield
-    except KeyboardInterrupt:
-        sys.exit(130)
-    except errors.FastpixError as fault:
-        raise click.ClickException(fault.description) from None

@@ -73,7 +73,7 @@ class Front:
             self._apps["api"] = wiring.make_api(platform)
         if "edge" in self._families:
             self._apps["edge"] = wiring.make_edge(platform)
-            await platform.listener.start()
+        await platform.listener.start()
 
     async def stop(self) -> None:
         await self._closing.aclose()

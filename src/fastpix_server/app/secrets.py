@@ -94,6 +94,11 @@ def load_keys(settings: Settings, *, may_create: bool = True) -> Keys:
     return Keys(_decode(_read_or_create(path, fresh), str(path)))
 
 
+def has_master_key(settings: Settings) -> bool:
+    """Whether load_keys() would find one rather than make one."""
+    return bool(settings.master_key) or (settings.data_dir / _MASTER_FILE).exists()
+
+
 def load_credentials(settings: Settings) -> Credentials:
     """From the file, which the first start makes; FASTPIX_USERNAME and FASTPIX_PASSWORD replace that pair."""
     path = settings.data_dir / _CREDENTIALS_FILE

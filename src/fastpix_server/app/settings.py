@@ -49,6 +49,7 @@ VARIABLES: Mapping[str, str] = {
     "FASTPIX_FETCH_TIMEOUT_S": "21600",
     "FASTPIX_RATE_LIMIT_PER_S": "50",
     "FASTPIX_RATE_LIMIT_BURST": "100",
+    "FASTPIX_TRUSTED_PROXIES": "none",
     "FASTPIX_MASTER_KEY": "made at first start",
     "FASTPIX_BACKGROUND_FILL": "on",
     "FASTPIX_CLEARKEY": "on unless a licence server is set",
@@ -166,6 +167,7 @@ class Settings:
     fetch: Fetch
     rate_limit: RateLimit
     licences: Licences
+    trusted_proxies: tuple[Network, ...]  # whose X-Forwarded-For is believed
     database_url: Secret  # it may hold a password; empty: embedded
     clickhouse_url: Secret
     storage_url: str
@@ -224,6 +226,7 @@ def _read(reader: "_Reader") -> Settings:
             burst=reader.number("FASTPIX_RATE_LIMIT_BURST", 100, 1, 1_000_000),
         ),
         licences=_licences(reader),
+        trusted_proxies=reader.parsed("FASTPIX_TRUSTED_PROXIES", (), _networks),
         database_url=Secret(reader.parsed("FASTPIX_DATABASE_URL", "", _database_url)),
         clickhouse_url=Secret(reader.text("FASTPIX_CLICKHOUSE_URL")),
         storage_url=reader.parsed("FASTPIX_STORAGE_URL", f"file://{quote(str(data_dir / 'objects'))}", _storage_url),

@@ -82,6 +82,8 @@ def make_api(platform: Platform) -> "ASGIApp":
             generation=settings.api_generation,
             rate_per_s=settings.rate_limit.per_s,
             rate_burst=settings.rate_limit.burst,
+            trusted_proxies=settings.trusted_proxies,
+            listener=platform.listener,
         )
     )
 

@@ -6,8 +6,9 @@ from collections.abc import AsyncIterator
 import pytest
 from sqlalchemy import text
 
-from fastpix_server.access import service
-from fastpix_server.access.service import Authenticator, authenticate, create_token, ensure_first, hash_secret
+from fastpix_server.access import door, service
+from fastpix_server.access.door import Authenticator
+from fastpix_server.access.service import authenticate, create_token, ensure_first, hash_secret
 from fastpix_server.base import errors
 from fastpix_server.db.pool import Database
 
@@ -104,7 +105,7 @@ async def test_a_revoked_token_works_no_longer_than_the_memory_lasts(db):
 
 
 async def test_the_memory_of_right_pairs_is_bounded(db, monkeypatch):
-    monkeypatch.setattr(service, "CACHE_MAX", 2)
+    monkeypatch.setattr(door, "CACHE_MAX", 2)
     workspace = await first(db)
     gate = Authenticator(db, PEPPER, cache_s=60)
     async with db.unit() as tx:

@@ -9,7 +9,7 @@ from tests.unit.api.conftest import PASSWORD, PEPPER, USERNAME, VIDEO, client_of
 from fastpix_server.access import service as access
 from fastpix_server.api import auth
 from fastpix_server.api.app import create_api
-from fastpix_server.api.limits import BUCKETS_MAX, Buckets
+from fastpix_server.base.buckets import BUCKETS_MAX, Buckets
 
 
 def basic(text: str) -> str:

@@ -88,6 +88,16 @@ async def test_every_operation_answers_as_the_document_says(api, document):
     revoke = {"playbackId": second["id"]}
     on.check("delete-media-playback-id", 200, await http.delete(f"{path}/playback-ids", params=revoke))
     on.check("get-workspace", 200, await http.get("/iam/workspace"))
+    token_path, token = "/iam/access-tokens", {"name": "ci", "permissions": ["video:read"]}
+    pair = on.check("create-access-token", 201, await http.post(token_path, json=token))
+    async with api.other(pair["id"], pair["secretKey"]) as other:
+        on.check("list-access-tokens", 403, await other.get(token_path))
+    listed = on.check("list-access-tokens", 200, await http.get(token_path))
+    assert ["lastUsedAt" in one for one in listed] == [True, True]
+    on.check("get-access-token", 200, await http.get(f"{token_path}/{pair['id']}"))
+    on.check("create-access-token", 422, await http.post(token_path, json={"name": "", "permissions": ["video:eat"]}))
+    on.check("delete-access-token", 200, await http.delete(f"{token_path}/{pair['id']}"))
+    on.check("delete-access-token", 404, await http.delete(f"{token_path}/{pair['id']}"))
     key = on.check("create_signing_key", 201, await http.post("/iam/signing-keys"))
     on.check("list_signing_keys", 200, await http.get("/iam/signing-keys"))
     on.check("get-signing_key_by_id", 200, await http.get(f"/iam/signing-keys/{key['id']}"))

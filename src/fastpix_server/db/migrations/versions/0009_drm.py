@@ -3,7 +3,7 @@
 from alembic import op
 
 revision = "0009_drm"
-down_revision = "0007_keys"
+down_revision = "0008_access_tokens"
 branch_labels = None
 depends_on = None
 

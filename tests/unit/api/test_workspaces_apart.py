@@ -1,0 +1,166 @@
+"""No id of another workspace is ever visible: every operation is tried with the ids of somebody else.
+
+The operations are those that the API really routes, so a new one without a line in worlds.py fails here.
+"""
+
+import itertools
+import uuid
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import httpx
+import pytest
+from fastapi import FastAPI
+from sqlalchemy import text
+from tests.unit.api.conftest import PEPPER, VIDEO
+from tests.unit.api.worlds import (
+    ASKS,
+    MAKERS,
+    Ask,
+    World,
+    client_of,
+    kinds_of,
+    make_world,
+    operations,
+    random_like,
+    routes_of,
+    send,
+)
+
+from fastpix_server.access import service as access
+from fastpix_server.access.model import PERMISSIONS
+from fastpix_server.api.app import create_api
+from fastpix_server.api.context import ApiContext
+from fastpix_server.api.unit import UnitRoute
+from fastpix_server.db.pool import Database
+from fastpix_server.storage.open import open_store
+
+# The document and its page: they show no object, and need no token.
+OPEN_PATHS = {"/openapi.json", "/docs"}
+# What each first segment of a path needs, written down a second time on purpose.
+AREAS = {"on-demand": "video", "live": "video", "data": "data", "iam": "system", "webhooks": "system"}
+
+
+@pytest.fixture
+async def api(module_database_url: str, tmp_path: Path) -> AsyncIterator[FastAPI]:
+    """One database for all tests here: each makes workspaces of its own."""
+    db = await Database.open(module_database_url, size=6)
+    storage = open_store(f"file://{tmp_path}/objects", {}, tmp_path / "work")
+    yield create_api(
+        ApiContext(
+            db=db, storage=storage, pepper=PEPPER, public_url="http://test", rate_per_s=10_000, rate_burst=10_000
+        )
+    )
+    await db.close()
+
+
+def routed(api: FastAPI) -> dict[str, tuple[str, str]]:
+    return {name: (method, path) for name, method, path in operations(api)}
+
+
+async def rows_of(world: World) -> set[tuple[str, str]]:
+    """Every row of every table that names the workspace or one of its objects, as text."""
+    found: set[tuple[str, str]] = set()
+    async with world.db.unit() as tx:
+        tables = await tx.execute(
+            text(
+                "select table_name from information_schema.tables where table_schema = 'public'"
+                " and table_type = 'BASE TABLE' and table_name not like 'procrastinate%'"
+            )
+        )
+        for table in tables.scalars().all():
+            rows = await tx.execute(text(f"select (to_jsonb(t) - 'last_used_at')::text from \"{table}\" t"))
+            found |= {(table, row) for row in rows.scalars() if any(secret in row for secret in world.secrets())}
+    return found
+
+
+async def test_every_operation_has_its_lines_here(api: FastAPI):
+    assert set(ASKS) == set(routed(api))
+    for name, (_method, path) in routed(api).items():
+        parameters = {part[1:-1] for part in path.split("/") if part.startswith("{")}
+        assert all(set(ask.path) == parameters for ask in ASKS[name]), name
+
+
+async def test_what_is_no_operation_is_known_to_show_no_object(api: FastAPI):
+    others = {getattr(r, "path", r) for r in routes_of(api) if not isinstance(r, UnitRoute)}
+    assert others == OPEN_PATHS
+
+
+def mixtures(ask: Ask) -> list[tuple[str, ...]]:
+    """Which kinds are somebody else's: each alone beside our own objects, then more together."""
+    kinds = ask.kinds
+    return [some for n in range(1, len(kinds) + 1) for some in itertools.combinations(kinds, n)]
+
+
+@pytest.mark.parametrize("name", ASKS)
+async def test_an_id_of_another_workspace_is_answered_like_one_that_never_was(api: FastAPI, name: str):
+    method, template = routed(api)[name]
+    ours, theirs = await make_world(api, kinds_of(ASKS[name])), await make_world(api, kinds_of(ASKS[name]))
+    before = await rows_of(theirs)
+    assert before
+    for ask in ASKS[name]:
+        for foreign in mixtures(ask):
+            stolen = {**ours.ids, **{kind: theirs.ids[kind] for kind in foreign}}
+            made_up = {**ours.ids, **{kind: random_like(theirs.ids[kind]) for kind in foreign}}
+            told = await send(ours.http, method, template, ask, stolen)
+            expected = await send(ours.http, method, template, ask, made_up)
+            assert told.status_code < 500, told.text
+            assert seen(told) == seen(expected)
+            assert not [secret for secret in theirs.secrets() if secret in told.text]
+        if not ask.kinds:
+            told = await send(ours.http, method, template, ask, {})
+            assert told.status_code == ask.status, told.text
+            assert not [secret for secret in theirs.secrets() if secret in told.text]
+    assert await rows_of(theirs) == before
+
+
+def seen(told: httpx.Response) -> tuple[int, bytes, list[tuple[str, str]]]:
+    """Everything of an answer but the name of the request."""
+    return told.status_code, told.content, [pair for pair in told.headers.items() if pair[0] != "x-request-id"]
+
+
+@pytest.mark.parametrize("name", ASKS)
+async def test_the_same_question_is_answered_to_the_owner(api: FastAPI, name: str):
+    """Otherwise the refusals above would prove nothing."""
+    method, template = routed(api)[name]
+    owner = await make_world(api, kinds_of(ASKS[name]))
+    for ask in ASKS[name]:
+        told = await send(owner.http, method, template, ask, owner.ids)
+        assert told.status_code == ask.status, told.text
+        if method == "GET" and ask.status < 300 and ask.is_shown:
+            assert [secret for secret in owner.secrets() if secret in told.text]
+
+
+async def test_an_idempotency_key_of_another_workspace_replays_nothing(api: FastAPI):
+    ours, theirs = await make_world(api, ()), await make_world(api, ())
+    header = {"Idempotency-Key": "the same"}
+    first = await theirs.http.post("/on-demand", json=VIDEO, headers=header)
+    again = await ours.http.post("/on-demand", json=VIDEO, headers=header)
+    assert again.status_code == 201
+    assert "idempotency-replayed" not in again.headers
+    assert again.json()["data"]["id"] != first.json()["data"]["id"]
+
+
+@pytest.mark.parametrize("permission", PERMISSIONS)
+async def test_a_token_of_one_permission_is_refused_everything_else_and_hears_what_is_missing(
+    api: FastAPI, permission: str
+):
+    world = await make_world(api, ())
+    async with world.db.unit() as tx:
+        token = await access.create_token(
+            tx, pepper=PEPPER, workspace_id=world.workspace_id, name="t", permissions=[permission]
+        )
+    assert routed(api)
+    nothing = {kind: str(uuid.uuid4()) for kind in MAKERS}
+    async with client_of(api, token) as http:
+        for name, (method, template) in routed(api).items():
+            area = AREAS[template.split("/")[1]]
+            needed = None if name == "get-workspace" else f"{area}:{'read' if method == 'GET' else 'write'}"
+            told = await send(http, method, template, ASKS[name][0], nothing)
+            if needed in (None, permission):
+                assert told.status_code not in (401, 403), (name, told.text)
+                continue
+            assert told.status_code == 403, (name, told.text)
+            error = told.json()["error"]
+            assert error["message"] == "forbidden"
+            assert f"permission {needed}." in error["description"]

@@ -1,0 +1,201 @@
+"""Two workspaces with real objects, and how to ask each operation for a thing: what test_workspaces_apart.py tries.
+
+**A new operation needs one entry in ASKS; a new kind of object one function in MAKERS.** In an Ask, `{kind}` stands for
+the id of an object of that kind: in a path parameter, a query parameter, or anywhere in the body.
+"""
+
+import dataclasses
+import re
+import uuid
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
+from typing import Any
+
+import httpx
+from fastapi import APIRouter, FastAPI
+from starlette.routing import BaseRoute
+from tests.unit.api.conftest import VIDEO
+
+from fastpix_server.access import service as access
+from fastpix_server.access.model import NewToken
+from fastpix_server.api.context import ApiContext
+from fastpix_server.api.unit import UnitRoute
+from fastpix_server.db.pool import Database
+
+PLACE = re.compile(r"\{(\w+)\}")
+
+
+@dataclasses.dataclass(frozen=True)
+class Ask:
+    """How the owner of the named objects asks, and is answered `status` (for an option that is refused yet: 422).
+
+    `is_shown` is False for an answer that names none of the ids, even to their owner.
+    `beside`: kinds that the question does not name and the answer shows.
+    """
+
+    path: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    query: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    body: Any = None
+    status: int = 200
+    is_shown: bool = True
+    beside: tuple[str, ...] = ()
+
+    @property
+    def kinds(self) -> list[str]:
+        """The kinds of objects that this asks for, each once, in order of appearance."""
+        return list(dict.fromkeys(PLACE.findall(repr((self.path, self.query, self.body)))))
+
+
+MEDIA = {"mediaId": "{media}"}
+MEDIA_AND_NAME = {**MEDIA, "playbackId": "{playback_id}"}
+TOKEN = {"name": "t", "permissions": ["system:write"]}
+UPLOAD = {"corsOrigin": "*", "pushMediaSettings": {"accessPolicy": "public"}}
+
+ASKS: dict[str, list[Ask]] = {
+    "create-media": [
+        Ask(body=VIDEO, status=201),
+        Ask(body={"inputs": [{"type": "video", "url": "fp_mediaId://{media}"}]}, status=422),
+    ],
+    "list-media": [Ask()],
+    "get-media": [Ask(MEDIA), Ask({"mediaId": "{upload}"}, status=404)],
+    "updated-media": [Ask(MEDIA, body={"title": "taken over"})],
+    "delete-media": [Ask(MEDIA)],
+    "retrieveMediaInputInfo": [Ask(MEDIA, is_shown=False)],
+    "direct-upload-video-media": [Ask(body=UPLOAD, status=201)],
+    "list-uploads": [Ask()],
+    "cancel-upload": [Ask({"uploadId": "{upload}"})],
+    "create-media-playback-id": [Ask(MEDIA, body={"accessPolicy": "public"}, status=201)],
+    "list-playback-ids": [Ask(MEDIA, beside=("playback_id",))],
+    "delete-media-playback-id": [Ask(MEDIA, query={"playbackId": "{playback_id}"})],
+    "get-playback-id": [Ask(MEDIA_AND_NAME)],
+    "get-workspace": [Ask()],
+    "create-access-token": [Ask(body=TOKEN, status=201)],
+    "list-access-tokens": [Ask()],
+    "get-access-token": [Ask({"accessTokenId": "{access_token}"})],
+    "delete-access-token": [Ask({"accessTokenId": "{access_token}"})],
+    "create_signing_key": [Ask(status=201)],
+    "list_signing_keys": [Ask()],
+    "get-signing_key_by_id": [Ask({"signingKeyId": "{signing_key}"})],
+    "delete_signing_key": [Ask({"signingKeyId": "{signing_key}"})],
+}
+
+
+@dataclasses.dataclass
+class World:
+    """A workspace, a token with every permission, and objects: `ids` by kind."""
+
+    http: httpx.AsyncClient
+    db: Database
+    workspace_id: str
+    token: NewToken
+    ids: dict[str, str] = dataclasses.field(default_factory=dict)
+
+    async def created(self, path: str, body: Any = None) -> dict[str, Any]:
+        answer = await self.http.post(path, json=body)
+        assert answer.status_code == 201, answer.text
+        return dict(answer.json()["data"])
+
+    async def id_of(self, kind: str) -> str:
+        """Of the object of that kind, which is made when it is first asked for."""
+        if kind not in self.ids:
+            self.ids[kind] = await MAKERS[kind](self)
+        return self.ids[kind]
+
+    def secrets(self) -> set[str]:
+        """What nobody else may see."""
+        return {self.workspace_id, self.token.id, *self.ids.values()}
+
+
+async def _media(world: World) -> str:
+    media = await world.created("/on-demand", {**VIDEO, "title": "ours", "metadata": {"ours": "yes"}})
+    return str(media["id"])
+
+
+async def _playback_id(world: World) -> str:
+    made = await world.created(f"/on-demand/{await world.id_of('media')}/playback-ids", {"accessPolicy": "private"})
+    return str(made["id"])
+
+
+async def _upload(world: World) -> str:
+    return str((await world.created("/on-demand/upload", UPLOAD))["uploadId"])
+
+
+async def _access_token(world: World) -> str:
+    return str((await world.created("/iam/access-tokens", TOKEN))["id"])
+
+
+async def _signing_key(world: World) -> str:
+    return str((await world.created("/iam/signing-keys"))["id"])
+
+
+MAKERS: dict[str, Callable[[World], Awaitable[str]]] = {
+    "media": _media,
+    "playback_id": _playback_id,
+    "upload": _upload,
+    "access_token": _access_token,
+    "signing_key": _signing_key,
+}
+
+
+async def make_world(api: FastAPI, kinds: Iterable[str]) -> World:
+    """With an object of each of these kinds."""
+    context: ApiContext = api.state.context
+    async with context.db.unit() as tx:
+        workspace = await access.create_workspace(tx, name="A world")
+        token = await access.create_token(tx, pepper=context.pepper, workspace_id=workspace.id, name="first")
+    world = World(client_of(api, token), context.db, workspace.id, token)
+    for kind in kinds:
+        await world.id_of(kind)
+    return world
+
+
+def client_of(api: FastAPI, token: NewToken) -> httpx.AsyncClient:
+    transport = httpx.ASGITransport(api)
+    return httpx.AsyncClient(transport=transport, base_url="http://test", auth=(token.id, token.secret))
+
+
+def kinds_of(asks: Iterable[Ask]) -> list[str]:
+    """What has to exist; for a question that names nothing, everything: none of it may be in the answer."""
+    if any(not ask.kinds for ask in asks):
+        return list(MAKERS)
+    return list({kind for ask in asks for kind in (*ask.kinds, *ask.beside)})
+
+
+def routes_of(router: FastAPI | APIRouter) -> Iterator[BaseRoute]:
+    """Every route, also of included routers (which newer FastAPI keeps as they are, older ones copy)."""
+    for route in router.routes:
+        included = getattr(route, "original_router", None)
+        if included is None:
+            yield route
+        else:
+            yield from routes_of(included)
+
+
+def operations(api: FastAPI) -> Iterator[tuple[str, str, str]]:
+    """Operation id, method and path template of everything below /v1."""
+    for route in routes_of(api):
+        if isinstance(route, UnitRoute):
+            for method in sorted(route.methods or ()):
+                yield str(route.operation_id), method, route.path_format
+
+
+def random_like(known: str) -> str:
+    """An id of the same shape that belongs to nothing."""
+    fresh = uuid.uuid4()
+    return fresh.hex if re.fullmatch(r"[0-9a-f]{32}", known) else str(fresh)
+
+
+def filled(value: Any, ids: Mapping[str, str]) -> Any:
+    """`value` with ids in its places."""
+    if isinstance(value, str):
+        return PLACE.sub(lambda found: ids[found[1]], value)
+    if isinstance(value, Mapping):
+        return {key: filled(item, ids) for key, item in value.items()}
+    if isinstance(value, list):
+        return [filled(item, ids) for item in value]
+    return value
+
+
+async def send(http: httpx.AsyncClient, method: str, template: str, ask: Ask, ids: Mapping[str, str]) -> httpx.Response:
+    path = filled(template, filled(ask.path, ids))
+    body = {} if ask.body is None else {"json": filled(ask.body, ids)}
+    return await http.request(method, path, params=filled(ask.query, ids), **body)

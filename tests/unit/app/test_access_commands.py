@@ -1,0 +1,129 @@
+"""`fastpix token` and `fastpix workspace` as an operator runs them: a process of its own over a real database."""
+
+import asyncio
+import json
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import httpx
+import pytest
+from tests.running_platform import clean_environ
+
+from fastpix_server.access import service
+from fastpix_server.app import secrets, settings
+from fastpix_server.app.access_commands import _shown
+from fastpix_server.db.pool import Database
+
+
+class Operator:
+    def __init__(self, data_dir: Path, database_url: str = "", **environ: str) -> None:
+        self._variables = {"FASTPIX_DATA_DIR": str(data_dir), "FASTPIX_DATABASE_URL": database_url, **environ}
+        self.settings = settings.load(self._variables)
+
+    def run(self, *words: str) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-m", "fastpix", *words]
+        return subprocess.run(
+            command, env=clean_environ(**self._variables), capture_output=True, text=True, timeout=150
+        )
+
+    def told(self, *words: str):
+        done = self.run(*words, "--json")
+        assert done.returncode == 0, done.stderr
+        return json.loads(done.stdout)
+
+
+@pytest.fixture
+def operator(tmp_path: Path, database_url: str) -> Operator:
+    made = Operator(tmp_path / "data", database_url)
+    secrets.load_keys(made.settings)  # the platform has run here before
+    return made
+
+
+def opens(operator: Operator, token_id: str, secret: str) -> str | None:
+    """The workspace that the pair opens."""
+
+    async def ask() -> str | None:
+        db = await Database.open(operator.settings.database_url.reveal(), size=1)
+        async with db.unit() as tx:
+            pepper = secrets.load_keys(operator.settings).pepper
+            found = await service.authenticate(tx, token_id, secret, pepper=pepper)
+        await db.close()
+        return found.workspace_id if found is not None else None
+
+    return asyncio.run(ask())
+
+
+def test_a_second_workspace_gets_its_own_token_which_is_listed_and_revoked(operator: Operator):
+    first, second = (operator.told("workspace", "create", name) for name in ("One", "Two"))
+    assert [w["name"] for w in operator.told("workspace", "list")] == ["One", "Two"]
+    grants = ("--permission", "video:read", "--permission", "data:read")
+    made = operator.told("token", "create", "--name", "ci", *grants, "--workspace", second["workspaceId"])
+    assert made["permissions"] == ["data:read", "video:read"]
+    assert opens(operator, made["id"], made["secretKey"]) == second["workspaceId"]
+    assert [t["id"] for t in operator.told("token", "list")] == [made["id"]]
+    assert operator.told("token", "list", "--workspace", first["workspaceId"]) == []
+    shown = operator.run("token", "list")
+    assert made["id"] in shown.stdout
+    assert made["secretKey"] not in shown.stdout + shown.stderr
+    assert operator.told("token", "revoke", made["id"]) == {"id": made["id"], "state": "revoked"}
+    assert opens(operator, made["id"], made["secretKey"]) is None
+
+
+def test_without_a_workspace_the_token_is_of_the_oldest_one_and_people_can_read_it(operator: Operator):
+    first = operator.told("workspace", "create", "One")
+    operator.told("workspace", "create", "Two")
+    done = operator.run("token", "create", "--name", "for ci", "--permission", "*")
+    facts = dict(line.split(None, 1) for line in done.stdout.splitlines())
+    assert facts["workspaceId"] == first["workspaceId"]
+    assert opens(operator, facts["id"], facts["secretKey"]) == first["workspaceId"]
+    assert facts["secretKey"] not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("token", "revoke", "nobody"), "There is no such access token."),
+        (("token", "create", "--name", "n", "--permission", "*"), "There is no workspace yet"),
+        (("token", "list", "--workspace", "nope"), "A workspace ID is a UUID"),
+        (("workspace", "create", " "), "printable characters"),
+    ],
+)
+def test_what_went_wrong_is_one_sentence(operator: Operator, words: tuple[str, ...], said: str):
+    done = operator.run(*words)
+    assert done.returncode == 1
+    assert said in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_token_is_not_made_under_a_master_key_that_nobody_else_has(tmp_path: Path, database_url: str):
+    elsewhere = Operator(tmp_path / "empty", database_url)
+    done = elsewhere.run("token", "create", "--name", "n", "--permission", "*")
+    assert done.returncode == 1
+    assert "FASTPIX_MASTER_KEY" in done.stderr
+    assert not (tmp_path / "empty").exists()
+
+
+def test_a_platform_that_stands_still_is_opened_for_the_command_and_closed_again(tmp_path: Path):
+    still = Operator(tmp_path / "data")
+    made = still.told("workspace", "create", "Two")
+    assert [w["name"] for w in still.told("workspace", "list")] == [service.FIRST_WORKSPACE_NAME, "Two"]
+    assert made["workspaceId"]
+    assert not list((tmp_path / "data").rglob("postmaster.pid"))
+
+
+def test_the_platform_that_runs_takes_a_new_token_and_refuses_a_revoked_one(platform):
+    operator = Operator(platform.data_dir)
+    made = operator.told("token", "create", "--name", "ci", "--permission", "video:read")
+    pair = (made["id"], made["secretKey"])
+    with httpx.Client(base_url=platform.base_url, auth=pair) as http:
+        assert http.get("/v1/on-demand").status_code == 200
+        operator.told("token", "revoke", made["id"])
+        deadline_s = time.monotonic() + 30
+        while http.get("/v1/on-demand").status_code != 401:
+            assert time.monotonic() < deadline_s
+
+
+def test_names_that_users_chose_cannot_move_the_cursor():
+    assert _shown("a\x1b[2Jb\r\n") == "a?[2Jb??"
