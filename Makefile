@@ -12,7 +12,7 @@ run: $(VENV)/.server
 	@$(MAKE) --no-print-directory web || echo "THE PLAYER PAGE IS NOT BUILT (see above); everything else works. Try again: make web"
 	$(BIN)/fastpix up
 
-test: $(VENV)/.test $(VENV)/.chromium web lint
+test: $(VENV)/.test $(VENV)/.chromium $(VENV)/.nginx web lint
 	$(BIN)/pytest -n $(PYTEST_WORKERS)
 
 # The players of the player page, pinned by web/package-lock.json; nothing is loaded from elsewhere at run time.
@@ -48,6 +48,15 @@ $(VENV)/.chromium: | $(BIN)/python
 	  DEBIAN_FRONTEND=noninteractive apt-get update -qq && \
 	  DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends chromium >/dev/null; \
 	else echo "Chromium is missing: BROWSER TESTS WILL BE SKIPPED. Install the package chromium to run them."; fi
+	@touch $@
+
+# The CDN recipe of docs/guide/cdn.md is tested with a real nginx; without it the test skips and says so.
+$(VENV)/.nginx: | $(BIN)/python
+	@if command -v nginx >/dev/null && ls /usr/lib/nginx/modules/ngx_http_js_module.so >/dev/null 2>&1; then :; \
+	elif [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+	  DEBIAN_FRONTEND=noninteractive apt-get update -qq && \
+	  DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends nginx libnginx-mod-http-js >/dev/null; \
+	else echo "nginx is missing: THE CDN RECIPE WILL NOT BE TESTED. Install nginx and libnginx-mod-http-js."; fi
 	@touch $@
 
 clean:
