@@ -4,7 +4,7 @@
 set -u
 
 missing=""
-for package in chromium libsrt1.5-gnutls srt-tools nginx-light gstreamer1.0-tools gstreamer1.0-plugins-base \
+for package in chromium libsrt1.5-gnutls srt-tools nginx-light libnginx-mod-http-js gstreamer1.0-tools gstreamer1.0-plugins-base \
                gstreamer1.0-plugins-good gstreamer1.0-plugins-bad gstreamer1.0-plugins-ugly gstreamer1.0-libav; do
   dpkg-query -W -f '${db:Status-Status}' "$package" 2>/dev/null | grep -q '^installed$' || missing="$missing $package"
 done

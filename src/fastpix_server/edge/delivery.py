@@ -1,5 +1,6 @@
 """What the endpoints share for one edge process: admission, demand, and the frame around every handler."""
 
+import functools
 import re
 import time
 from collections.abc import Awaitable, Callable
@@ -67,6 +68,11 @@ def cached(playable: Playable, shared: str) -> str:
     if playable.path_expires_at_s is None:
         return "private, max-age=10"
     left_s = max(0, playable.path_expires_at_s - int(time.time()))
+    return _shortened(shared, left_s)
+
+
+@functools.lru_cache(maxsize=1024)  # a few words, and the seconds of the hours that paths last
+def _shortened(shared: str, left_s: int) -> str:
     return _MAX_AGE.sub(lambda age: f"max-age={min(int(age[1]), left_s)}", shared)
 
 

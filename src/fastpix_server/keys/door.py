@@ -19,7 +19,6 @@ from dataclasses import dataclass
 from joserfc.jwk import RSAKey
 from prometheus_client import Counter
 
-from fastpix_server.base import clock
 from fastpix_server.db.notify import Listener
 from fastpix_server.db.pool import Database
 from fastpix_server.keys import service, tokens
@@ -49,7 +48,7 @@ class TokenDoor:
 
     def __init__(self, db: Database, listener: Listener, *, now_s: Callable[[], float] | None = None) -> None:
         self._db = db
-        self._now_s = now_s or (lambda: clock.now().timestamp())
+        self._now_s = now_s or time.time
         self._keys: OrderedDict[str, _Keys] = OrderedDict()
         self._looks: dict[str, asyncio.Task[_Keys]] = {}
         self._proven: OrderedDict[bytes, Genuine] = OrderedDict()

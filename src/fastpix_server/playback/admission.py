@@ -14,10 +14,11 @@ from typing import Generic, TypeVar
 
 from prometheus_client import Counter
 
-from fastpix_server.base import clock, errors, ids, log
+from fastpix_server.base import errors, ids, log
 from fastpix_server.base.errors import FieldError
 from fastpix_server.db.notify import Listener
 from fastpix_server.db.pool import Database
+from fastpix_server.engine.timeline import Timeline
 from fastpix_server.keys import tokens
 from fastpix_server.keys.door import TokenDoor
 from fastpix_server.keys.tokens import Purpose
@@ -111,7 +112,12 @@ class Passes:
     keys: PathKeys
     playback_id: str
     kid: str | None
-    expires_at_s: int
+    timeline: Timeline
+    now_s: float
+
+    @property
+    def expires_at_s(self) -> int:
+        return signed_path.expiry_s(self.timeline.duration_s, self.now_s)
 
     def sign(self, scope: str) -> str:
         return self.keys.sign(self.playback_id, scope, self.expires_at_s, self.kid)
@@ -164,7 +170,7 @@ class Admission:
     ) -> None:
         self._db = db
         self._path_keys = path_keys
-        self._now_s = now_s or (lambda: clock.now().timestamp())
+        self._now_s = now_s or time.time
         self._door = TokenDoor(db, listener, now_s=self._now_s)
         self._told: _Lru[bool] = _Lru(MAX_TOLD, TELL_EVERY_S)
         self._ids: _Lru[PlaybackId] = _Lru(MAX_IDS, TTL_S)
@@ -249,8 +255,7 @@ class Admission:
         if gate.is_open(found.access_policy, found.access_restrictions):
             return Playable(found, target, None)
         kid = None if credential is None or isinstance(credential, gate.Refused) else credential.kid
-        expires_at_s = signed_path.expiry_s(target.plan.timeline.duration_s, self._now_s())
-        passes = Passes(self._path_keys, found.id, kid, expires_at_s)
+        passes = Passes(self._path_keys, found.id, kid, target.plan.timeline, self._now_s())
         # A pass in a cookie is the viewer's own: what it opened is nobody else's to keep.
         by_path = isinstance(credential, signed_path.Pass) and brought.path is not None
         return Playable(

@@ -16,6 +16,7 @@ import math
 import re
 import secrets
 import uuid
+from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass
 from fractions import Fraction
@@ -37,6 +38,9 @@ ROUND_S = 3600
 # A viewer may watch at half the speed, or be called away for an hour; then the page is loaded again.
 BREAK_S = 3600
 PACE = 2
+
+# About 400 bytes each; one per media and hour that is watched.
+PROVEN_MAX = 10_000
 
 _MAC_BYTES = 16  # 128 bits: guessing online is hopeless, and the URL stays short
 _KEY_BYTES = 32
@@ -69,30 +73,47 @@ class PathKeys:
             raise ValueError(f"the number of the path key is 1 ... {NUMBER_MAX}")
         self._number = number
         self._keys: Mapping[int, bytes] = {n: derive(master, n) for n in accepted(number)}
+        # What was proven stays so: the viewers of an hour share a pass, and ask with it for thousands of segments.
+        self._proven: OrderedDict[tuple[str, str, str], Pass] = OrderedDict()
 
     @classmethod
     def random(cls) -> Self:
         """For one process on its own, as in tests: no other process knows its paths."""
         return cls(secrets.token_bytes(_KEY_BYTES))
 
-    def sign(self, playback_id: str, revision: str, expires_at_s: int, kid: str | None) -> str:
-        """The pass, to stand between playback id and revision."""
+    def sign(self, playback_id: str, scope: str, expires_at_s: int, kid: str | None) -> str:
+        """The pass, to stand between playback id and revision (or picture)."""
         head = f"{self._number}.{expires_at_s}.{_short(kid)}"
-        return f"{head}.{_mac(self._keys[self._number], playback_id, head, revision)}"
+        return f"{head}.{_mac(self._keys[self._number], playback_id, head, scope)}"
 
-    def check(self, text: str, playback_id: str, revision: str, now_s: float) -> Pass | Refused:
-        """Whether `kid` still lives is for the caller to ask."""
+    def check(self, text: str, playback_id: str, scope: str, now_s: float) -> Pass | Refused:
+        """`scope` is the revision below it, or PICTURES. Whether `kid` still lives is for the caller to ask."""
+        known = self._proven.get((text, playback_id, scope))
+        if known is None:
+            proven = self._prove(text, playback_id, scope)
+            if isinstance(proven, Refused):
+                return proven
+            known = self._remember((text, playback_id, scope), proven)
+        return Refused("path_expired") if known.expires_at_s <= now_s else known
+
+    def _prove(self, text: str, playback_id: str, scope: str) -> Pass | Refused:
         found = _PASS.fullmatch(text)
         if found is None:
             return Refused("path_malformed")
         key = self._keys.get(int(found[1]))
         if key is None:
             return Refused("path_key_unknown")
-        expected = _mac(key, playback_id, text.rpartition(".")[0], revision)
+        expected = _mac(key, playback_id, text.rpartition(".")[0], scope)
         if not hmac.compare_digest(expected, found[4]):
             return Refused("path_signature")
-        expires_at_s = int(found[2])
-        return Refused("path_expired") if expires_at_s <= now_s else Pass(expires_at_s, _long(found[3]))
+        return Pass(int(found[2]), _long(found[3]))
+
+    def _remember(self, name: tuple[str, str, str], proven: Pass) -> Pass:
+        """Good ones only: forged passes are without number."""
+        self._proven[name] = proven
+        if len(self._proven) > PROVEN_MAX:
+            self._proven.popitem(last=False)
+        return proven
 
 
 def accepted(number: int) -> range:
@@ -111,8 +132,8 @@ def expiry_s(duration_s: Fraction | float, now_s: float) -> int:
     return math.ceil(need_s / ROUND_S) * ROUND_S
 
 
-def _mac(key: bytes, playback_id: str, head: str, revision: str) -> str:
-    digest = hmac.digest(key, f"{playback_id}/{head}/{revision}".encode(), "sha256")
+def _mac(key: bytes, playback_id: str, head: str, scope: str) -> str:
+    digest = hmac.digest(key, f"{playback_id}/{head}/{scope}".encode(), "sha256")
     return base64.urlsafe_b64encode(digest[:_MAC_BYTES]).decode("ascii").rstrip("=")
 
 
