@@ -97,7 +97,7 @@ def command(folder: Path, kind: Kind) -> list[str]:
 
 @contextlib.contextmanager
 def _key_pipe(key: ContentKey) -> Iterator[int]:
-    """The reading end of a pipe that holds the flags. Not stdin: under uvloop that is a socket, which nobody can open."""
+    """The reading end of a pipe that holds the flags. Not stdin: uvloop makes that a socket, which cannot be opened."""
     reading, writing = os.pipe()
     try:
         with os.fdopen(writing, "w", encoding="ascii") as flags:  # 200 bytes: a pipe holds them without a reader
