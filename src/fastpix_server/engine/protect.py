@@ -7,10 +7,13 @@ clear header and the key, so one header fits every segment whenever it was made.
 
 import asyncio
 import base64
+import contextlib
 import dataclasses
+import os
 import struct
 import tempfile
 import uuid
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal
 
@@ -18,6 +21,7 @@ from fastpix_server.base.errors import ServiceFault
 from fastpix_server.engine import binaries, boxes
 from fastpix_server.engine.boxes import Box, BoxError
 from fastpix_server.engine.fragments import MAX_BOX_BYTES
+from fastpix_server.engine.launch import FIRST_OUTPUT_FD
 from fastpix_server.engine.run import run
 from fastpix_server.engine.sandbox import MIB, Limits
 
@@ -60,7 +64,8 @@ async def protect_segment(init: bytes, segment: bytes, kind: Kind, key: ContentK
     with tempfile.TemporaryDirectory(prefix="fastpix-protect-") as name:
         folder = Path(name)
         await asyncio.to_thread((folder / "in.mp4").write_bytes, init + segment)
-        finished = await run(command(folder, kind), limits=_LIMITS, stdin=_flags(key).encode(), max_output_bytes=MIB)
+        with _key_pipe(key) as flags:
+            finished = await run(command(folder, kind), limits=_LIMITS, max_output_bytes=MIB, inherited=[flags])
         out = folder / "0.m4s"
         if not finished.is_ok or not out.is_file():
             raise ServiceFault("protect_failed", "A segment could not be encrypted.")
@@ -72,12 +77,12 @@ async def protect_segment(init: bytes, segment: bytes, kind: Kind, key: ContentK
 
 
 def command(folder: Path, kind: Kind) -> list[str]:
-    """Reads in.mp4 of the folder, writes 0.m4s and a header that nobody needs. The flags with the key come by stdin."""
+    """Reads in.mp4 of the folder, writes 0.m4s and a header that nobody needs. The key comes by a pipe."""
     return [
         binaries.packager(),
         f"in={folder}/in.mp4,stream={kind},init_segment={folder}/init.mp4,segment_template={folder}/$Number$.m4s",
         "--enable_raw_key_encryption",
-        "--flagfile=/dev/stdin",
+        f"--flagfile=/proc/self/fd/{FIRST_OUTPUT_FD}",
         f"--protection_scheme={SCHEME.decode()}",
         "--clear_lead=0",
         "--start_segment_number=0",
@@ -90,8 +95,16 @@ def command(folder: Path, kind: Kind) -> list[str]:
     ]
 
 
-def _flags(key: ContentKey) -> str:
-    return f"--keys=label=:key_id={key.id_bytes.hex()}:key={key.key.hex()}\n--iv={key.iv.hex()}\n"
+@contextlib.contextmanager
+def _key_pipe(key: ContentKey) -> Iterator[int]:
+    """The reading end of a pipe that holds the flags. Not stdin: uvloop makes that a socket, which cannot be opened."""
+    reading, writing = os.pipe()
+    try:
+        with os.fdopen(writing, "w", encoding="ascii") as flags:  # 200 bytes: a pipe holds them without a reader
+            flags.write(f"--keys=label=:key_id={key.id_bytes.hex()}:key={key.key.hex()}\n--iv={key.iv.hex()}\n")
+        yield reading
+    finally:
+        os.close(reading)
 
 
 def _checked(made: bytes, clear: bytes) -> bytes:

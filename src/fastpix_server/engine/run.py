@@ -202,9 +202,13 @@ async def run(
     nice: int = 0,
     stdin: bytes | None = None,
     max_output_bytes: int = 16 << 20,
+    inherited: Sequence[int] = (),
 ) -> Finished:
-    """Run to the end and return what it said. More than `max_output_bytes` of stdout ends it (`ended == "output"`)."""
-    child = await _spawn(argv, limits, nice, (), stdin=stdin is not None, stdout=True)
+    """Run to the end and return what it said. More than `max_output_bytes` of stdout ends it (`ended == "output"`).
+
+    `inherited` are descriptors of ours which the child finds as 3, 4, 5 ...; they stay the caller's to close.
+    """
+    child = await _spawn(argv, limits, nice, inherited, stdin=stdin is not None, stdout=True)
     process = Process(child, [], limits.wall_s)
     try:
         feeding = asyncio.create_task(_feed(child, stdin or b""))

@@ -103,6 +103,9 @@ async def test_every_operation_answers_as_the_document_says(api, document):
     on.check("get-signing_key_by_id", 200, await http.get(f"/iam/signing-keys/{key['id']}"))
     on.check("delete_signing_key", 200, await http.delete(f"/iam/signing-keys/{key['id']}"))
     on.check("delete_signing_key", 404, await http.delete(f"/iam/signing-keys/{key['id']}"))
+    [drm] = on.check("getDrmConfiguration", 200, await http.get("/on-demand/drm-configurations"))
+    on.check("getDrmConfigurationById", 200, await http.get(f"/on-demand/drm-configurations/{drm['id']}"))
+    on.check("getDrmConfigurationById", 400, await http.get(f"/on-demand/drm-configurations/{media['id']}"))
     upload = on.check(
         "direct-upload-video-media",
         201,

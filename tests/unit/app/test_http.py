@@ -26,6 +26,10 @@ from fastpix_server.db.pool import Database
         ("/x.m3u8", "localhost", "edge"),
         ("/", "localhost", "edge"),
         ("/x.m3u8", "api.example.com", "api"),
+        # Players have the name of the API's host in them for licences.
+        ("/v1/on-demand/drm/license/clearkey/x", "api.example.com", "edge"),
+        ("/v1/on-demand/drm/cert/fairplay/x", "localhost", "edge"),
+        ("/v1/on-demand/drm-configurations", "localhost", "api"),
         ("/v1/x", "stream.example.com", "edge"),
         ("/v1/x", "images.example.com", "edge"),
         ("/v1/x", "apix.example.com", "api"),

@@ -157,3 +157,24 @@ def test_a_worker_leaves_the_background_alone_when_it_is_told_so(tmp_path: Path)
     assert "fill" not in wiring.queues(settings.load({**folder, "FASTPIX_BACKGROUND_FILL": "off"}))
     with pytest.raises(settings.BadSettings, match="FASTPIX_BACKGROUND_FILL is 'maybe'"):
         settings.load({**folder, "FASTPIX_BACKGROUND_FILL": "maybe"})
+
+
+def test_clearkey_is_the_door_until_a_licence_server_is_set():
+    assert settings.load({}).licences.has_clearkey
+    assert not settings.load({"FASTPIX_WIDEVINE_LICENSE_URL": "https://l.example.com/wv?a=b"}).licences.has_clearkey
+    both = {"FASTPIX_FAIRPLAY_LICENSE_URL": "http://10.0.0.1/f", "FASTPIX_CLEARKEY": "on"}
+    assert settings.load(both).licences.has_clearkey
+
+
+def test_a_bad_licence_server_is_refused_without_repeating_what_may_be_secret():
+    (told,) = problems(FASTPIX_WIDEVINE_LICENSE_URL="ftp://user:hush@l.example.com")
+    assert told.startswith("FASTPIX_WIDEVINE_LICENSE_URL must be a URL")
+    assert "hush" not in told
+    for header in ("hush", "X Y: hush", "X-Secret:", "X-Secret: hu\nsh", "X-Sécret: hush"):
+        (told,) = problems(FASTPIX_LICENSE_HEADER=header)
+        assert "hush" not in told
+    loaded = settings.load({"FASTPIX_LICENSE_HEADER": "X-Secret: hush", "FASTPIX_FAIRPLAY_CERT_URL": "http://h/hush"})
+    assert "hush" not in repr(loaded)
+    servers = wiring._licence_servers(loaded)
+    assert (servers.header, servers.fairplay_cert_url) == (("X-Secret", "hush"), "http://h/hush")
+    assert "hush" not in repr(servers)

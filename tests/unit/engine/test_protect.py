@@ -6,6 +6,7 @@ import uuid
 from pathlib import Path
 
 import pytest
+import uvloop
 from tests import footage
 from tests.footage import FFMPEG
 from tests.planned import planned
@@ -117,6 +118,16 @@ def _frames(path: Path, *options: str) -> list[str]:
         [FFMPEG, "-v", "quiet", *options, "-i", str(path), "-f", "framemd5", "-"], capture_output=True, check=False
     )
     return [line for line in done.stdout.decode().splitlines() if line and line[0] != "#"]
+
+
+def test_it_works_in_the_loop_that_the_worker_runs() -> None:
+    """uvloop gives children other descriptors than asyncio does."""
+
+    async def scenario() -> None:
+        rendition = await clear("sound")
+        assert await protect_segment(rendition.init, rendition.segments[0], rendition.kind, KEY)
+
+    uvloop.run(scenario())
 
 
 async def test_the_key_is_on_no_command_line() -> None:
