@@ -9,11 +9,13 @@ import httpx
 import pytest
 from starlette.applications import Starlette
 from starlette.routing import Mount
+from tests.playing import MASTER
 
 from fastpix_server.access import service as access
 from fastpix_server.api.app import create_api
 from fastpix_server.api.context import ApiContext
 from fastpix_server.db.pool import Database
+from fastpix_server.playback import content_keys
 from fastpix_server.storage.open import open_store
 
 PEPPER = b"pepper of the tests"
@@ -42,6 +44,12 @@ def client_of(context: ApiContext, username: str, password: str) -> httpx.AsyncC
     app = Starlette(routes=[Mount("/v1", create_api(context))])
     transport = httpx.ASGITransport(app)
     return httpx.AsyncClient(transport=transport, base_url="http://test/v1", auth=(username, password))
+
+
+@pytest.fixture(autouse=True)
+def _sealing() -> None:
+    """What wiring does for every process of the platform."""
+    content_keys.configure(MASTER)
 
 
 @pytest.fixture

@@ -5,7 +5,6 @@ import uuid
 
 import pytest
 from sqlalchemy import text
-from tests.playing import MASTER
 
 from fastpix_server.access import service as access
 from fastpix_server.playback import content_keys
@@ -16,11 +15,6 @@ UNKNOWN = {
     "message": "DRM ID does not exist",
     "description": "The DRM configuration ID does not exist for the workspace.",
 }
-
-
-@pytest.fixture(autouse=True)
-def _sealing():
-    content_keys.configure(MASTER)
 
 
 async def configuration(api) -> str:

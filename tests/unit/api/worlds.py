@@ -48,25 +48,35 @@ class Ask:
 MEDIA = {"mediaId": "{media}"}
 MEDIA_AND_NAME = {**MEDIA, "playbackId": "{playback_id}"}
 TOKEN = {"name": "t", "permissions": ["system:write"]}
+DRM = {"accessPolicy": "drm", "drmConfigurationId": "{drm_configuration}"}
 UPLOAD = {"corsOrigin": "*", "pushMediaSettings": {"accessPolicy": "public"}}
 
 ASKS: dict[str, list[Ask]] = {
     "create-media": [
         Ask(body=VIDEO, status=201),
         Ask(body={"inputs": [{"type": "video", "url": "fp_mediaId://{media}"}]}, status=422),
+        Ask(body={**VIDEO, **DRM}, status=201),
     ],
     "list-media": [Ask()],
     "get-media": [Ask(MEDIA), Ask({"mediaId": "{upload}"}, status=404)],
     "updated-media": [Ask(MEDIA, body={"title": "taken over"})],
     "delete-media": [Ask(MEDIA)],
     "retrieveMediaInputInfo": [Ask(MEDIA, is_shown=False)],
-    "direct-upload-video-media": [Ask(body=UPLOAD, status=201)],
+    "direct-upload-video-media": [
+        Ask(body=UPLOAD, status=201),
+        Ask(body={**UPLOAD, "pushMediaSettings": DRM}, status=201),
+    ],
     "list-uploads": [Ask()],
     "cancel-upload": [Ask({"uploadId": "{upload}"})],
-    "create-media-playback-id": [Ask(MEDIA, body={"accessPolicy": "public"}, status=201)],
+    "create-media-playback-id": [
+        Ask(MEDIA, body={"accessPolicy": "public"}, status=201),
+        Ask(MEDIA, body=DRM, status=201),
+    ],
     "list-playback-ids": [Ask(MEDIA, beside=("playback_id",))],
     "delete-media-playback-id": [Ask(MEDIA, query={"playbackId": "{playback_id}"})],
     "get-playback-id": [Ask(MEDIA_AND_NAME)],
+    "getDrmConfiguration": [Ask()],
+    "getDrmConfigurationById": [Ask({"drmConfigurationId": "{drm_configuration}"})],
     "get-workspace": [Ask()],
     "create-access-token": [Ask(body=TOKEN, status=201)],
     "list-access-tokens": [Ask()],
@@ -127,12 +137,19 @@ async def _signing_key(world: World) -> str:
     return str((await world.created("/iam/signing-keys"))["id"])
 
 
+async def _drm_configuration(world: World) -> str:
+    """Every workspace is born with one."""
+    answer = await world.http.get("/on-demand/drm-configurations")
+    return str(answer.json()["data"][0]["id"])
+
+
 MAKERS: dict[str, Callable[[World], Awaitable[str]]] = {
     "media": _media,
     "playback_id": _playback_id,
     "upload": _upload,
     "access_token": _access_token,
     "signing_key": _signing_key,
+    "drm_configuration": _drm_configuration,
 }
 
 
