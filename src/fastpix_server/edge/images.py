@@ -14,7 +14,9 @@ from fastpix_server.base import errors
 from fastpix_server.base.errors import FieldError
 from fastpix_server.edge.bodies import body
 from fastpix_server.edge.delivery import Delivery, cached, number, route
+from fastpix_server.edge.live import Live
 from fastpix_server.engine.plan import Plan
+from fastpix_server.playback.admission import LivePlayable, RecordedPlayable
 from fastpix_server.playback.artifacts import Fit, Picture, PictureFormat
 
 MAX_SIDE_PX = 4096
@@ -30,6 +32,7 @@ _FITS = get_args(Fit)
 class Images:
     def __init__(self, delivery: Delivery) -> None:
         self._delivery = delivery
+        self._live = Live(delivery)
 
     def routes(self) -> list[Route]:
         return [route("/{playback_id}/thumbnail.{format}", self.thumbnail)]
@@ -38,7 +41,11 @@ class Images:
         form = request.path_params["format"]
         if form not in get_args(PictureFormat):
             raise errors.NotFound("Pictures are jpg, png or webp.")
-        playable = await self._delivery.admit(request)
+        playable = await self._delivery.admit_any(request)
+        if isinstance(playable, LivePlayable):
+            return await self._live.picture(request, playable, form)
+        if isinstance(playable, RecordedPlayable):
+            raise errors.NotFound("There is no picture of this recording yet.")
         plan = playable.target.plan
         if plan.video is None:
             raise errors.NotFound("This media has sound only, so there is no picture of it.")

@@ -80,6 +80,11 @@ class Demand:
             self._hint(target.id, artifact)
         return found
 
+    async def read(self, key: str) -> bytes | None:
+        """The object of that key as it is stored; nothing is made."""
+        found = await self._read((key,))
+        return None if found is None else found.data
+
     async def foresee(self, target: Target, artifact: Artifact) -> None:
         """Asks for what a viewer is about to want, without waiting for it; does nothing while many others wait."""
         if len(self._waits) < MAX_FORESEEN and not await self._is_stored(artifact.keys(target)):
