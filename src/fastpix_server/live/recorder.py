@@ -227,9 +227,9 @@ class Recorder:
         name = segment.rendition.name
         header = init_key(self._spec.place, name, segment.epoch)
         if header not in self._inits:
-            await self._objects.put(header, segment.init)
+            await self._objects.put(header, segment.init, durable=True)
             self._inits.add(header)
-        await self._objects.put(segment_key(self._spec.place, name, segment.number), segment.data)
+        await self._objects.put(segment_key(self._spec.place, name, segment.number), segment.data, durable=True)
         pending.waiting.pop(0)
         self._held_bytes -= len(segment.data)
         pending.infos.append(segment.rendition)

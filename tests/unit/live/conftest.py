@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import text
 from tests import live_segments
+from tests.playing import Playing
 from tests.unit.storage import seaweed
 
 from fastpix_server.access import service as access
@@ -91,3 +92,11 @@ async def any_studio(request: pytest.FixtureRequest, database_url: str, tmp_path
         storage = open_store(f"s3://{seaweed.BUCKET}/{uuid.uuid4().hex}", seaweed.options(endpoint), tmp_path / "work")
     async for made in _studio(database_url, tmp_path, storage):
         yield made
+
+
+@pytest.fixture
+async def stage(studio: Studio) -> AsyncIterator[Playing]:
+    """Edges and workers over what the studio recorded."""
+    made = Playing(studio.url, studio.folder, studio.db, studio.storage)
+    yield made
+    await made.close()

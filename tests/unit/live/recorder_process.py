@@ -24,10 +24,10 @@ async def main(url: str, folder: Path, killed_at: str, spec: SessionSpec) -> Non
     objects = open_store(f"file://{folder}/objects", {}, folder / "work").objects
     put, insert = objects.put, journal.insert
 
-    async def putting(key: str, data: bytes) -> None:
+    async def putting(key: str, data: bytes, **options: bool) -> None:
         if killed_at == "before_object" and key.endswith("/1.m4s"):
             die()
-        await put(key, data)
+        await put(key, data, **options)
 
     async def inserting(*args: object) -> None:
         rows = args[3]

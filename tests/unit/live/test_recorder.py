@@ -95,10 +95,10 @@ async def test_segments_wait_in_memory_while_the_storage_is_away(studio: Studio)
     is_away = True
     put = objects.put
 
-    async def sometimes(key: str, data: bytes) -> None:
+    async def sometimes(key: str, data: bytes, **options: bool) -> None:
         if is_away:
             raise StorageError("it cannot be reached")
-        await put(key, data)
+        await put(key, data, **options)
 
     objects.put = sometimes  # type: ignore[method-assign]
     kept = Recorder(studio.db, objects, spec)
@@ -141,7 +141,7 @@ async def test_a_recorder_whose_session_was_finished_elsewhere_writes_nothing_mo
 async def test_a_storage_that_stays_away_does_not_keep_the_end_waiting(studio: Studio) -> None:
     spec, segments = studio.spec(), live_segments.session()
 
-    async def never(_key: str, _data: bytes) -> None:
+    async def never(_key: str, _data: bytes, **_options: bool) -> None:
         raise StorageError("it cannot be reached")
 
     studio.storage.objects.put = never  # type: ignore[method-assign]
