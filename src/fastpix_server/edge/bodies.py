@@ -6,6 +6,7 @@ whole, as the RFC allows.
 
 import re
 from collections.abc import Mapping
+from typing import Literal
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -16,6 +17,10 @@ IMMUTABLE = "public, max-age=31536000, immutable"
 # A deleted or changed thing is gone from caches in front of us after this.
 SHORT = "public, max-age=10"
 NO_STORE = "no-store"
+
+Kind = Literal["hls", "dash"]
+HLS_TYPE = "application/vnd.apple.mpegurl"
+DASH_TYPE = "application/dash+xml"
 
 _RANGE = re.compile(r"bytes=([0-9]{0,18})-([0-9]{0,18})")
 

@@ -14,10 +14,14 @@ from fastpix_server.engine.plan import Plan
 from fastpix_server.jobs.queue import enqueue
 from fastpix_server.playback import store
 from fastpix_server.playback.model import AccessPolicy, PlaybackId, Target
+from fastpix_server.playback.recording import Recording
+from fastpix_server.playback.targets import LiveSession
 
 __all__ = [
     "CHANGED",
+    "LiveSession",
     "PlaybackId",
+    "Recording",
     "Target",
     "create_id",
     "delete_id",
@@ -26,6 +30,8 @@ __all__ = [
     "list_ids_of",
     "public_playback_id",
     "publish",
+    "publish_live",
+    "publish_recording",
     "restrict_id",
     "schedule_fill",
     "unpublish",
@@ -116,6 +122,22 @@ async def publish(tx: Tx, *, target_id: str, workspace_id: str, source_key: str,
         tx, target_id=target_id, workspace_id=workspace_id, source_key=source_key, place=place, plan=plan
     )
     await schedule_fill(tx, target_id, priority=FIRST_FILL_PRIORITY)
+    await notify(tx, CHANGED, target_id)
+
+
+async def publish_live(tx: Tx, *, target_id: str, workspace_id: str, session: LiveSession | None) -> None:
+    """Shows this session under the stream's ids from this commit on; None: there was none yet. Again replaces."""
+    await store.upsert_live(tx, target_id=target_id, workspace_id=workspace_id, session=session)
+    await notify(tx, CHANGED, target_id)
+
+
+async def publish_recording(
+    tx: Tx, *, target_id: str, workspace_id: str, place: str, revision: str, recording: Recording
+) -> None:
+    """Makes stored segments playable from this commit on. Nothing has to be made: there is no fill."""
+    await store.upsert_recording(
+        tx, target_id=target_id, workspace_id=workspace_id, place=place, revision=revision, recorded=recording
+    )
     await notify(tx, CHANGED, target_id)
 
 

@@ -1,61 +1,106 @@
-"""Streams in a fresh PostgreSQL, and the ingest processes that take their encoders in."""
+"""A database, a storage on disk or on a real S3 server, and one workspace."""
 
 import dataclasses
-from collections.abc import AsyncIterator
+import uuid
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
 
 import pytest
 from sqlalchemy import text
+from tests import live_segments
+from tests.live_streams import Live
+from tests.playing import Playing
+from tests.unit.storage import seaweed
 
 from fastpix_server.access import service as access
-from fastpix_server.base import ids
 from fastpix_server.db.pool import Database
-from fastpix_server.ingest.model import PublishRequest
-from fastpix_server.live import service, sessions_store
-from fastpix_server.live.schemas import CreateStream
-from fastpix_server.live.streams import Stream
+from fastpix_server.live.model import FinishedSegment, JournalRow, SessionSpec
+from fastpix_server.live.recorder import Recorder, restore
+from fastpix_server.media import service as media
+from fastpix_server.media import store as media_store
+from fastpix_server.media.model import Media
+from fastpix_server.storage.open import Storage, open_store
 
 
 @dataclasses.dataclass
-class Live:
+class Studio:
+    """Where sessions are recorded."""
+
+    url: str
+    folder: Path
     db: Database
+    storage: Storage
     workspace_id: str
 
-    async def stream(self, **settings: object) -> Stream:
-        request = CreateStream.model_validate({"playbackSettings": {}, "inputMediaSettings": settings})
-        async with self.db.unit() as tx:
-            return await service.create(tx, self.workspace_id, request)
+    def spec(self, **changes: object) -> SessionSpec:
+        return live_segments.spec(workspace_id=self.workspace_id, **changes)
 
-    async def ingest(self, url: str = "http://127.0.0.1:1") -> str:
-        ingest_id = ids.new_uuid()
-        async with self.db.unit() as tx:
-            await sessions_store.register_ingest(tx, ingest_id, url)
-        return ingest_id
+    async def record(self, spec: SessionSpec, segments: list[FinishedSegment]) -> None:
+        recorder = Recorder(self.db, self.storage.objects, spec)
+        for segment in segments:
+            recorder.on_segment(segment)
+        await recorder.close()
 
-    async def words(self, stream: Stream) -> list[str]:
-        """The events told so far, without their prefix."""
+    async def journal(self, spec: SessionSpec) -> list[JournalRow]:
+        return await restore(self.db, spec.session_id)
+
+    async def media(self, media_id: str) -> Media | None:
+        async with self.db.unit() as tx:
+            return await media_store.find(tx, media_id)
+
+    async def described(self, media_id: str) -> dict[str, object]:
+        async with self.db.unit() as tx:
+            return await media.describe(tx, await media.get(tx, self.workspace_id, media_id))
+
+    async def events(self, object_id: str) -> list[str]:
         async with self.db.unit() as tx:
             found = await tx.execute(
-                text("select type from events where object_id = :id order by position"), {"id": stream.id}
+                text("select type from events where object_id = :id order by position"), {"id": object_id}
             )
-            return [str(row.type).removeprefix("video.live_stream.") for row in found]
+            return list(found.scalars())
 
-    async def status(self, stream: Stream) -> str:
+    async def jobs(self) -> list[str]:
         async with self.db.unit() as tx:
-            return (await service.get(tx, self.workspace_id, stream.id)).status
-
-    async def later(self, seconds: float) -> None:
-        """Lets time pass for everything in the rows."""
-        async with self.db.unit() as tx:
-            for statement in (
-                "update live_sessions set deadline_at = deadline_at - make_interval(secs => :s),"
-                " ends_at = ends_at - make_interval(secs => :s)",
-                "update live_ingests set heartbeat_at = heartbeat_at - make_interval(secs => :s)",
-            ):
-                await tx.execute(text(statement), {"s": seconds})
+            return list((await tx.execute(text("select task_name from procrastinate_jobs order by id"))).scalars())
 
 
-def asks(stream: Stream, **changes: object) -> PublishRequest:
-    return dataclasses.replace(PublishRequest("rtmp", stream.stream_key, "127.0.0.1"), **changes)
+@pytest.fixture(scope="session")
+def s3_endpoint() -> Iterator[str]:
+    with seaweed.running() as endpoint:
+        yield endpoint
+
+
+async def _studio(database_url: str, tmp_path: Path, storage: Storage) -> AsyncIterator[Studio]:
+    db = await Database.open(database_url, size=6)
+    async with db.unit() as tx:
+        workspace = await access.ensure_first(tx, pepper=b"p", username="root", password="secret")
+    yield Studio(database_url, tmp_path, db, storage, workspace.id)
+    await db.close()
+
+
+@pytest.fixture
+async def studio(database_url: str, tmp_path: Path) -> AsyncIterator[Studio]:
+    async for made in _studio(database_url, tmp_path, open_store(f"file://{tmp_path}/objects", {}, tmp_path / "work")):
+        yield made
+
+
+@pytest.fixture(params=["local", "s3"])
+async def any_studio(request: pytest.FixtureRequest, database_url: str, tmp_path: Path) -> AsyncIterator[Studio]:
+    if request.param == "local":
+        storage = open_store(f"file://{tmp_path}/objects", {}, tmp_path / "work")
+    else:
+        endpoint = request.getfixturevalue("s3_endpoint")
+        storage = open_store(f"s3://{seaweed.BUCKET}/{uuid.uuid4().hex}", seaweed.options(endpoint), tmp_path / "work")
+    async for made in _studio(database_url, tmp_path, storage):
+        yield made
+
+
+@pytest.fixture
+async def stage(studio: Studio) -> AsyncIterator[Playing]:
+    """Edges and workers over what the studio recorded."""
+    made = Playing(studio.url, studio.folder, studio.db, studio.storage)
+    yield made
+    await made.close()
 
 
 @pytest.fixture

@@ -3,7 +3,7 @@
 import asyncio
 
 import pytest
-from tests.unit.live.conftest import asks
+from tests.live_streams import asks
 
 from fastpix_server.base import ids
 from fastpix_server.ingest.model import Refused
