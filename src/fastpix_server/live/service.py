@@ -15,6 +15,7 @@ from fastpix_server.live.schemas import CreateStream, LivePolicy, Rules, UpdateS
 from fastpix_server.live.states import Cause, Status
 from fastpix_server.live.streams import Stream
 from fastpix_server.live.telling import announce, describe, tell
+from fastpix_server.media import recordings as media
 from fastpix_server.playback import service as playback
 from fastpix_server.playback.service import PlaybackId
 
@@ -45,6 +46,7 @@ async def create(tx: Tx, workspace_id: str, request: CreateStream) -> Stream:
         created_at=clock.now(),
     )
     await store.insert(tx, stream)
+    await playback.publish_live(tx, target_id=stream.target_id, workspace_id=workspace_id, session=None)
     await _name(tx, stream, request.playback_settings)
     await tell(tx, stream, "created")
     await announce(tx, stream.id)
@@ -72,8 +74,8 @@ async def list_page(
     found, total = await store.page(tx, workspace_id, limit=limit, skip=(offset - 1) * limit, order=order)
     named = await playback.list_ids_of(tx, [stream.target_id for stream in found])
     targets = await store.targets_of(tx, [stream.id for stream in found])
-    media = await sessions_store.media_of(tx, [stream.id for stream in found])
-    return [wire.stream_full(s, named[s.target_id], targets[s.id], media[s.id]) for s in found], total
+    recorded = await media.ready_ids_of(tx, [stream.id for stream in found])
+    return [wire.stream_full(s, named[s.target_id], targets[s.id], recorded.get(s.id, ())) for s in found], total
 
 
 async def update(tx: Tx, workspace_id: str, stream_id: str, request: UpdateStream) -> dict[str, Any]:

@@ -12,10 +12,12 @@ import re
 from fastpix_server.base import clock, ids, log
 from fastpix_server.db.pool import Tx
 from fastpix_server.ingest.model import PublishRequest, Refused
-from fastpix_server.live import sessions_store, states, store
+from fastpix_server.live import recordings, sessions_store, states, store
 from fastpix_server.live.states import Cause, Status
-from fastpix_server.live.streams import Session, Stream
+from fastpix_server.live.streams import Ingest, Session, Stream, as_uuid
 from fastpix_server.live.telling import announce, tell
+from fastpix_server.playback import service as playback
+from fastpix_server.playback.service import LiveSession
 
 # An ingest beats every three seconds. Three lost beats are a death; a wrong verdict costs one reconnect.
 HEARTBEAT_S = 3.0
@@ -42,7 +44,7 @@ def stream_of_key(stream_key: str) -> str | None:
     return None if found is None else found[1]
 
 
-async def begin(tx: Tx, ingest_id: str, request: PublishRequest) -> Begun | Refused:
+async def begin(tx: Tx, ingest: Ingest, request: PublishRequest) -> Begun | Refused:
     """Whether this encoder may publish now. Of two with the same key the second is refused."""
     stream_id = stream_of_key(request.stream_key)
     stream = None if stream_id is None else await store.find(tx, stream_id, lock=True)
@@ -58,23 +60,24 @@ async def begin(tx: Tx, ingest_id: str, request: PublishRequest) -> Begun | Refu
             await tell(tx, stream, "disconnected")
         overdue = await sessions_store.is_overdue(tx, known.id)
         if overdue is None:
-            return await _resume(tx, ingest_id, stream, known, request)
+            return await _resume(tx, ingest, stream, known, request)
         await _end(tx, stream, known, overdue)
         stream = await store.find(tx, stream.id) or stream
-    return await _begin_new(tx, ingest_id, stream, request)
+    return await _begin_new(tx, ingest, stream, request)
 
 
-async def _resume(tx: Tx, ingest_id: str, stream: Stream, known: Session, request: PublishRequest) -> Begun | Refused:
-    session = await sessions_store.resume(tx, known.id, holder=ingest_id, protocol=request.protocol)
+async def _resume(tx: Tx, ingest: Ingest, stream: Stream, known: Session, request: PublishRequest) -> Begun | Refused:
+    session = await sessions_store.resume(tx, known.id, holder=ingest.id, protocol=request.protocol)
     if session is None:
         return Refused("unavailable")
+    await show(tx, session, ingest.origin)
     await tell(tx, stream, "connected")
     await announce(tx, stream.id)
     _log.info("session_resumed", stream_id=stream.id, session_id=session.id, epoch=session.epoch)
     return Begun(session, stream, is_resumed=True)
 
 
-async def _begin_new(tx: Tx, ingest_id: str, stream: Stream, request: PublishRequest) -> Begun:
+async def _begin_new(tx: Tx, ingest: Ingest, stream: Stream, request: PublishRequest) -> Begun:
     session_id = ids.new_uuid()
     session = await sessions_store.insert(
         tx,
@@ -89,7 +92,7 @@ async def _begin_new(tx: Tx, ingest_id: str, stream: Stream, request: PublishReq
             is_dvr=stream.enable_dvr_mode,
             is_recorded=stream.enable_recording,
             media_policy=stream.media_policy,
-            holder=ingest_id,
+            holder=ingest.id,
             protocol=request.protocol,
             epoch=1,
             playable_epoch=0,
@@ -99,10 +102,11 @@ async def _begin_new(tx: Tx, ingest_id: str, stream: Stream, request: PublishReq
             ended_at=None,
             end_reason=None,
             finalised_at=None,
-            has_media=False,
+            released_at=None,
         ),
         max_duration_s=stream.max_duration_s,
     )
+    await show(tx, session, ingest.origin)
     await tell(tx, stream, "connected")
     if await states.move(tx, stream.id, Cause.CONNECTED):
         stream = await store.find(tx, stream.id) or stream
@@ -130,13 +134,18 @@ async def playable(tx: Tx, ingest_id: str, session_id: str) -> Session | None:
     return session
 
 
-async def disconnected(tx: Tx, ingest_id: str, session_id: str) -> Session | None:
-    """The encoder went: the reconnect window begins. None when the session has ended, or is another ingest's now."""
+async def disconnected(tx: Tx, ingest_id: str, session_id: str, epoch: int) -> Session | None:
+    """The encoder's connection number `epoch` is over: the reconnect window begins.
+
+    None when the session has ended, is another ingest's now, or a later connection is there.
+    """
     session = await sessions_store.find(tx, session_id)
     stream = None if session is None else await store.find(tx, session.stream_id, lock=True)
     if session is None or stream is None:
         return None
-    waiting = await sessions_store.set_waiting(tx, session_id, holder=ingest_id, window_s=stream.reconnect_window_s)
+    waiting = await sessions_store.set_waiting(
+        tx, session_id, holder=ingest_id, epoch=epoch, window_s=stream.reconnect_window_s
+    )
     if waiting is not None:
         await tell(tx, stream, "disconnected")
         await announce(tx, stream.id)
@@ -161,13 +170,19 @@ async def end_overdue(tx: Tx, ingest_id: str, session_id: str) -> Session | None
 async def end_open(tx: Tx, stream_id: str, reason: str) -> Session | None:
     """For the owner's verbs, which hold the stream's row and tell their own event."""
     session = await sessions_store.find_open(tx, stream_id, lock=True)
-    return None if session is None else await sessions_store.set_ended(tx, session.id, reason)
+    if session is None:
+        return None
+    ended = await sessions_store.set_ended(tx, session.id, reason)
+    if ended is not None:
+        await show(tx, ended, await sessions_store.origin_of(tx, ended.holder))
+    return ended
 
 
 async def _end(tx: Tx, stream: Stream | None, session: Session, reason: str) -> Session | None:
     ended = await sessions_store.set_ended(tx, session.id, reason)
     if ended is None:
         return None
+    await show(tx, ended, await sessions_store.origin_of(tx, ended.holder))
     if stream is not None and await states.move(tx, stream.id, Cause.ENDED):
         await tell(tx, await store.find(tx, stream.id) or stream, "idle")
     await announce(tx, session.stream_id)
@@ -175,21 +190,51 @@ async def _end(tx: Tx, stream: Stream | None, session: Session, reason: str) -> 
     return ended
 
 
-async def finalised(tx: Tx, session: Session, *, has_media: bool) -> bool:
-    """The recording is whole, or there is none: nobody has work with this session any more."""
-    return await sessions_store.set_finalised(tx, session.id, has_media=has_media)
+async def finalise(tx: Tx, session: Session) -> None:
+    """The recording is made whole, or forgotten; repeatable. For when nothing of the session is written any more."""
+    await recordings.finish(tx, session.spec)
+    if await sessions_store.set_finalised(tx, session.id):
+        await announce(tx, session.stream_id)
 
 
-async def take_orphans(tx: Tx, ingest_id: str) -> list[Session]:
+async def release(tx: Tx, session: Session) -> None:
+    """No process has it in memory any more: viewers of the stream are shown its recording."""
+    released = await sessions_store.set_released(tx, session.id)
+    if released is not None:
+        await show(tx, released, None)
+
+
+async def show(tx: Tx, session: Session, origin: str | None) -> None:
+    """What viewers of the stream get from this commit on, unless a newer session is there or the stream is gone."""
+    if await store.find(tx, session.stream_id) is None:
+        return
+    if await sessions_store.newest_of(tx, session.stream_id) != session.id:
+        return
+    shown = LiveSession(
+        id=session.id,
+        revision=session.revision,
+        place=session.place,
+        origin=origin,
+        is_dvr=session.is_dvr,
+        is_running=session.state != "ended",
+        started_at=session.started_at,
+    )
+    target_id = as_uuid(session.stream_id)
+    await playback.publish_live(tx, target_id=target_id, workspace_id=session.workspace_id, session=shown)
+
+
+async def take_orphans(tx: Tx, ingest: Ingest) -> list[Session]:
     """What dead ingests left comes to this one: their encoders are gone, their windows run, their ends are finished."""
     taken: list[Session] = []
     for orphan in await sessions_store.orphans(tx, lease_s=LEASE_S, limit=ORPHANS_MAX):
         await store.find(tx, orphan.stream_id, lock=True)  # the stream's row before the session's, as everywhere
-        session = await sessions_store.take(tx, orphan.id, ingest_id, lease_s=LEASE_S)
+        session = await sessions_store.take(tx, orphan.id, ingest.id, lease_s=LEASE_S)
         if session is None:
             continue
         if session.state == "publishing":
-            session = await disconnected(tx, ingest_id, session.id) or session
+            session = await disconnected(tx, ingest.id, session.id, session.epoch) or session
+        if session.state != "ended":
+            await show(tx, session, ingest.origin)
         taken.append(session)
         _log.info("session_taken_over", stream_id=session.stream_id, session_id=session.id, state=session.state)
     return taken

@@ -4,7 +4,7 @@ Every function takes the caller's transaction. Times are the database's, so that
 ingest names it (`holder`), and does nothing once another one has taken the session over.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from sqlalchemy import RowMapping, text
@@ -14,7 +14,8 @@ from fastpix_server.live.streams import Session, as_hex, as_uuid
 
 _COLUMNS = (
     "id, stream_id, workspace_id, state, revision, place, max_lines, is_dvr, is_recorded, media_policy, holder,"
-    " protocol, epoch, playable_epoch, started_at, deadline_at, ends_at, ended_at, end_reason, finalised_at, has_media"
+    " protocol, epoch, playable_epoch, started_at, deadline_at, ends_at, ended_at, end_reason, finalised_at,"
+    " released_at"
 )
 _ALIVE = (
     "exists (select from live_ingests i where i.id = live_sessions.holder"
@@ -122,12 +123,12 @@ async def set_playable(tx: Tx, session_id: str, *, holder: str) -> Session | Non
     )
 
 
-async def set_waiting(tx: Tx, session_id: str, *, holder: str, window_s: int) -> Session | None:
+async def set_waiting(tx: Tx, session_id: str, *, holder: str, epoch: int, window_s: int) -> Session | None:
     return await _returned(
         tx,
         "update live_sessions set state = 'waiting', deadline_at = now() + make_interval(secs => :window_s)"
-        " where id = :id and holder = :holder and state = 'publishing'",
-        {"id": session_id, "holder": holder, "window_s": window_s},
+        " where id = :id and holder = :holder and epoch = :epoch and state = 'publishing'",
+        {"id": session_id, "holder": holder, "epoch": epoch, "window_s": window_s},
     )
 
 
@@ -152,38 +153,49 @@ async def set_ended(tx: Tx, session_id: str, reason: str) -> Session | None:
     )
 
 
-async def set_finalised(tx: Tx, session_id: str, *, has_media: bool) -> bool:
+async def set_finalised(tx: Tx, session_id: str) -> bool:
+    """False when it was so before, or goes on."""
     result = await tx.execute(
         text(
-            "update live_sessions set finalised_at = clock_timestamp(), has_media = :has_media"
+            "update live_sessions set finalised_at = clock_timestamp()"
             " where id = :id and state = 'ended' and finalised_at is null returning id"
         ),
-        {"id": session_id, "has_media": has_media},
+        {"id": session_id},
     )
     return result.one_or_none() is not None
 
 
-async def media_of(tx: Tx, stream_ids: Iterable[str]) -> dict[str, list[str]]:
-    """Recordings that exist, oldest first; every asked stream has an entry."""
-    found: dict[str, list[str]] = {stream_id: [] for stream_id in stream_ids}
-    if found:
-        result = await tx.execute(
-            text(
-                "select id, stream_id from live_sessions where stream_id = any(cast(:ids as uuid[])) and has_media"
-                " order by started_at, id"
-            ),
-            {"ids": [as_uuid(stream_id) for stream_id in found]},
-        )
-        for row in result.mappings():
-            found[as_hex(row["stream_id"])].append(str(row["id"]))
+async def set_released(tx: Tx, session_id: str) -> Session | None:
+    """None when it was so before, or is not finished."""
+    return await _returned(
+        tx,
+        "update live_sessions set released_at = clock_timestamp()"
+        " where id = :id and finalised_at is not null and released_at is null",
+        {"id": session_id},
+    )
+
+
+async def newest_of(tx: Tx, stream_id: str) -> str | None:
+    result = await tx.execute(
+        text("select id from live_sessions where stream_id = :id order by started_at desc, id desc limit 1"),
+        {"id": as_uuid(stream_id)},
+    )
+    found = result.scalar_one_or_none()
+    return None if found is None else str(found)
+
+
+async def origin_of(tx: Tx, ingest_id: str) -> str | None:
+    """None when that process is gone."""
+    result = await tx.execute(text("select origin_url from live_ingests where id = :id"), {"id": ingest_id})
+    found: str | None = result.scalar_one_or_none()
     return found
 
 
 async def orphans(tx: Tx, *, lease_s: float, limit: int) -> list[Session]:
-    """Unfinished sessions whose holder is dead, the oldest first."""
+    """Sessions that somebody must care for and whose holder is dead, the oldest first."""
     result = await tx.execute(
         text(
-            f"select {_COLUMNS} from live_sessions where finalised_at is null and not {_ALIVE}"  # noqa: S608
+            f"select {_COLUMNS} from live_sessions where released_at is null and not {_ALIVE}"  # noqa: S608
             " order by started_at limit :limit"
         ),
         {"lease_s": lease_s, "limit": limit},
@@ -192,18 +204,30 @@ async def orphans(tx: Tx, *, lease_s: float, limit: int) -> list[Session]:
 
 
 async def take(tx: Tx, session_id: str, holder: str, *, lease_s: float) -> Session | None:
-    """The session is this ingest's now; None when somebody living holds it, or it is finished."""
+    """The session is this ingest's now; None when somebody living holds it, or nobody needs to."""
     return await _returned(
         tx,
-        f"update live_sessions set holder = :holder where id = :id and finalised_at is null and not {_ALIVE}",  # noqa: S608
+        f"update live_sessions set holder = :holder where id = :id and released_at is null and not {_ALIVE}",  # noqa: S608
         {"id": session_id, "holder": holder, "lease_s": lease_s},
     )
+
+
+async def overdue(tx: Tx, holder: str) -> list[str]:
+    """Open sessions of this ingest whose reconnect window or longest duration is over."""
+    result = await tx.execute(
+        text(
+            "select id from live_sessions where holder = :holder and released_at is null and state <> 'ended'"
+            " and (ends_at <= now() or (state = 'waiting' and deadline_at <= now()))"
+        ),
+        {"holder": holder},
+    )
+    return [str(row.id) for row in result]
 
 
 async def held_by(tx: Tx, holder: str) -> list[Session]:
     """Everything that this ingest has work with."""
     result = await tx.execute(
-        text(f"select {_COLUMNS} from live_sessions where holder = :holder and finalised_at is null"),  # noqa: S608
+        text(f"select {_COLUMNS} from live_sessions where holder = :holder and released_at is null"),  # noqa: S608
         {"holder": holder},
     )
     return [_session(row) for row in result.mappings()]
@@ -272,12 +296,9 @@ async def living_origins(tx: Tx, *, lease_s: float) -> dict[str, str]:
 
 
 async def forget_sessions(tx: Tx, *, after_days: int) -> int:
-    """Sessions of streams that are gone, and long finished ones without a recording."""
+    """Rows of sessions that ended long ago; their recordings are media and stay."""
     result = await tx.execute(
-        text(
-            "delete from live_sessions s where s.finalised_at < now() - make_interval(days => :days)"
-            " and (not s.has_media or not exists (select from live_streams t where t.id = s.stream_id))"
-        ),
+        text("delete from live_sessions where released_at < now() - make_interval(days => :days)"),
         {"days": after_days},
     )
     return int(result.rowcount)

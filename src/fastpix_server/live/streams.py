@@ -58,8 +58,8 @@ class Session:
     ends_at: datetime
     ended_at: datetime | None
     end_reason: str | None
-    finalised_at: datetime | None
-    has_media: bool
+    finalised_at: datetime | None  # its recording is whole, or there is none
+    released_at: datetime | None  # no process has it in memory
 
     @property
     def spec(self) -> SessionSpec:
@@ -73,6 +73,14 @@ class Session:
             is_dvr=self.is_dvr,
             is_recorded=self.is_recorded,
         )
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Ingest:
+    """A process that takes encoders in. `origin` is the base URL of its origin server, without a trailing slash."""
+
+    id: str
+    origin: str
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -4,8 +4,9 @@ from typing import Any
 
 from fastpix_server.db.notify import notify
 from fastpix_server.db.pool import Tx
-from fastpix_server.live import sessions_store, store, wire
+from fastpix_server.live import store, wire
 from fastpix_server.live.streams import Stream, Target
+from fastpix_server.media import recordings as media
 from fastpix_server.outbox import events
 from fastpix_server.playback import service as playback
 
@@ -20,9 +21,9 @@ async def announce(tx: Tx, stream_id: str) -> None:
 async def describe(tx: Tx, stream: Stream) -> dict[str, Any]:
     """The stream as get-live-stream-by-id shows it."""
     targets = await store.targets_of(tx, [stream.id])
-    media = await sessions_store.media_of(tx, [stream.id])
+    recorded = await media.ready_ids_of(tx, [stream.id])
     named = await playback.list_ids(tx, stream.target_id)
-    return wire.stream_full(stream, named, targets[stream.id], media[stream.id])
+    return wire.stream_full(stream, named, targets[stream.id], recorded.get(stream.id, ()))
 
 
 async def tell(tx: Tx, stream: Stream, what: str) -> None:

@@ -92,7 +92,8 @@ async def find_id(tx: Tx, playback_id: str) -> PlaybackId | None:
 async def restrict_id(tx: Tx, target_id: str, playback_id: str, kind: str, rules: Mapping[str, object]) -> bool:
     result = await tx.execute(
         text(
-            "update playback_ids set access_restrictions = jsonb_set(access_restrictions, array[cast(:kind as text)], :rules)"
+            "update playback_ids set access_restrictions ="
+            " jsonb_set(access_restrictions, array[cast(:kind as text)], :rules)"
             " where id = :id and target_id = :target_id and deleted_at is null returning id"
         ),
         {"id": playback_id, "target_id": target_id, "kind": kind, "rules": Json(dict(rules))},

@@ -63,16 +63,17 @@ create table live_sessions (
     ends_at timestamptz not null,
     ended_at timestamptz,
     end_reason text,
-    -- The recording is finished, or there is none to finish: nobody has work with the session any more.
+    -- The recording is finished, or there is none to finish.
     finalised_at timestamptz,
-    has_media boolean not null default false,
+    -- No process has it in memory any more, and viewers are shown the recording: nobody has work with it.
+    released_at timestamptz,
     viewers integer not null default 0,
     viewers_at timestamptz,
     health jsonb
 );
 create unique index live_sessions_one_open on live_sessions (stream_id) where state <> 'ended';
 create index live_sessions_of_stream on live_sessions (stream_id, started_at);
-create index live_sessions_unfinished on live_sessions (holder) where finalised_at is null;
+create index live_sessions_held on live_sessions (holder) where released_at is null;
 
 create table live_simulcast_targets (
     id uuid primary key,
