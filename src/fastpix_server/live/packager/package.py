@@ -43,19 +43,20 @@ class Package:
         self.renditions: dict[str, Rendition] = {}
         self.lead: Rendition | None = None
         self.target_duration_s: int | None = None
+        self.planned: set[str] = set()  # the renditions of this epoch, or of the last one
         self.epoch = -1
         self.dropped = 0
         self.gaps = 0
         self._on_change, self._on_segment, self._on_overlong = on_change, on_segment, on_overlong
         self._kept_s = WINDOW_S + (GRACE_S if has_storage else GRACE_WITHOUT_STORAGE_S)
         self._is_dvr = is_dvr
-        self._planned: set[str] = set()
+        self._joined: set[str] = set()
         self._waiting: dict[str, deque[Placed]] = {}
         self._cuts: deque[Cut] = deque(maxlen=2 * MAX_BEHIND)
         self._next_number = 0
         self._epoch_start = 0
         self._epoch_wall_ms = 0
-        self._epoch_cuts = 0
+        self._epoch_cuts = 1
         self._lead_end = 0
         self._is_lead_over = True
         self._last_key = 0
@@ -89,26 +90,37 @@ class Package:
                 nearest = known.get(number) or cuts.get(number) or nearest
                 entries.append(_restored(known.get(number), nearest, number))
             rendition.restore(entries)
+            self.planned.add(name)
         self._lead_end = self.end_ticks
 
-    def begin(self, tracks: Mapping[str, Track], lead: str, wall_ms: int) -> int:
+    def begin(self, tracks: Mapping[str, Track], lead: str, wall_ms: int, coming: Sequence[str] = ()) -> int:
         """A new epoch; its clock starts at the time that is returned (CLOCK_HZ), which was `wall_ms` on the wall.
 
-        Raises BadTrack when a track cannot be packaged.
+        The tracks of renditions that are `coming` are told by `join`; the lead may be one of them. Raises BadTrack.
         """
         self.end()
         start = self.end_ticks
-        for name, track in tracks.items():
-            self.renditions.setdefault(name, self._rendition(name)).begin(self.epoch + 1, track)
-        self.epoch += 1
-        self.lead = self.renditions[lead]
-        self._planned = set(tracks)
-        self._waiting = {name: deque() for name in tracks if name != lead}
+        if self._epoch_cuts or self.epoch < 0:  # the number of an epoch without a segment is taken again
+            self.epoch += 1
+        for name in (*tracks, *coming):
+            self.renditions.setdefault(name, self._rendition(name))
+        self.planned = {*tracks, *coming}
+        self._joined = set()
+        self._waiting = {name: deque() for name in self.planned if name != lead}
+        self.lead = self.renditions[lead] if lead in self.planned else None
         self._epoch_start, self._epoch_wall_ms, self._epoch_cuts = start, wall_ms, 0
         self._lead_end = self._last_key = start
         self._longest_gop = 0
         self._is_lead_over = False
+        for name, track in tracks.items():
+            self.join(name, track)
         return start
+
+    def join(self, name: str, track: Track) -> None:
+        """The track of a planned rendition is known: its samples may come. Raises BadTrack."""
+        if name in self.planned:
+            self.renditions[name].begin(self.epoch, track)
+            self._joined.add(name)
 
     def _rendition(self, name: str) -> Rendition:
         return Rendition(name, self._on_change, self._on_segment)
@@ -118,8 +130,9 @@ class Package:
         if self._is_lead_over or self.lead is None:
             return
         self._is_lead_over = True
-        self.lead.close()
-        self._decide_target()
+        if self.lead.open_segment is not None:
+            self.lead.close()
+            self._decide_target()
         for name in self._waiting:
             self._release(name)
 
@@ -129,14 +142,13 @@ class Package:
         for rendition in self.renditions.values():
             rendition.close()
             self._fill(rendition, self._next_number)
-        self._planned = set()
         self._waiting = {}
 
     # -- samples ------------------------------------------------------------------------------------------------
 
     def add(self, name: str, sample: Placed) -> None:
         """A sample of a rendition of this epoch; one that is not of it, or comes too late, is dropped and counted."""
-        if self.lead is not None and name == self.lead.name and not self._is_lead_over:
+        if self.lead is not None and name == self.lead.name and name in self._joined and not self._is_lead_over:
             self._add_lead(self.lead, sample)
             return
         waiting = self._waiting.get(name)
@@ -196,7 +208,7 @@ class Package:
         lead.open(cut)
         for name, rendition in self.renditions.items():
             is_lost = rendition.next_number is not None and cut.number - rendition.next_number > MAX_BEHIND
-            if is_lost or name not in self._planned:
+            if is_lost or name not in self.planned:
                 self._fill(rendition, cut.number)
         self._forget()
 
@@ -212,6 +224,8 @@ class Package:
     def _release(self, name: str) -> None:
         """Samples whose middle the lead has passed go to the segment that they lie in."""
         rendition, waiting = self.renditions[name], self._waiting[name]
+        if name not in self._joined:
+            return
         assert rendition.info is not None
         scale = CLOCK_HZ / rendition.info.timescale
         while waiting:

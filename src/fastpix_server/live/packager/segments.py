@@ -106,6 +106,11 @@ class Rendition:
     def begin(self, epoch: int, track: Track) -> None:
         """A new epoch with its own init segment. Raises BadTrack before anything has changed."""
         init = mp4.init_segment(track)
+        self.describe(track)
+        self.inits[epoch] = init
+
+    def describe(self, track: Track) -> None:
+        """What manifests say of it. Raises BadTrack."""
         self.info = RenditionInfo(
             name=self.name,
             kind=track.kind,
@@ -119,7 +124,6 @@ class Rendition:
             channels=track.channels,
             sample_rate_hz=track.sample_rate_hz,
         )
-        self.inits[epoch] = init
 
     @property
     def open_segment(self) -> Segment | None:
