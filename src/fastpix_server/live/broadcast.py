@@ -23,7 +23,7 @@ from fastpix_server.live.model import (
     PlaylistQuery,
     SessionSpec,
 )
-from fastpix_server.live.packager import playlist
+from fastpix_server.live.packager import dash, playlist
 from fastpix_server.live.packager.codecs import BadTrack
 from fastpix_server.live.packager.intake import Intake
 from fastpix_server.live.packager.package import Package
@@ -45,6 +45,7 @@ PLAYABLE_SEGMENTS = 3
 MAX_READERS = 64  # 50 simulcast targets and some SRT players
 
 HLS_TYPE = "application/vnd.apple.mpegurl"
+DASH_TYPE = "application/dash+xml"
 MP4_TYPE = "video/mp4"
 TEXT_TYPE = "text/plain"
 FOREVER_S = 86_400  # the URL names session and number: it will never mean anything else
@@ -284,6 +285,33 @@ class Broadcast:
         text = playlist.multivariant(variants, audio, root=folder, is_dvr=is_dvr)
         return Answer(200, text.encode(), HLS_TYPE, ENDED_AGE_S if self._is_ended else PLAIN_AGE_S)
 
+    async def dash(self, params: Mapping[str, str], folder: str) -> Answer:
+        if not self.is_playable():
+            return _refusal(400, "stream not ready")
+        try:
+            wish = selection.parse(params)
+        except Invalid as bad:
+            return _refusal(400, str(bad))
+        shown = await self._shown()
+        videos = {r.name: r for r in shown if r.info and r.info.kind == "video"}
+        order = selection.choose([_as_rung(r) for r in videos.values()], wish, None)
+        chosen = [videos[rung.name] for rung in order] + [r for r in shown if r.name not in videos]
+        target_s = self._package.target_duration_s
+        if not chosen or target_s is None:
+            return _refusal(400, "stream not ready")
+        is_dvr = self.spec.is_dvr and params.get("dvrMode") == "true"
+        form = Form(target_s, self._is_ended, is_dvr)
+        text = dash.manifest(
+            [dash.Listed(r.name, r.infos, playlist.listed(r, form), _rate(r)) for r in chosen],
+            self._package.epochs,
+            root=folder,
+            target_duration_s=target_s,
+            now_ms=round(self._now_s() * 1000),
+            is_ended=self._is_ended,
+            is_dvr=is_dvr,
+        )
+        return Answer(200, text.encode(), DASH_TYPE, ENDED_AGE_S if self._is_ended else PLAIN_AGE_S)
+
     async def _shown(self) -> list[Rendition]:
         """The renditions of this epoch (or the last one) that have something to show, described."""
         shown = [r for r in self._package.renditions.values() if r.name in self._package.planned and r.segments]
@@ -293,7 +321,7 @@ class Broadcast:
                 init = await self._load_init(rendition.name, epoch)
                 if init is not None and rendition.info is None:
                     with suppress(BoxError, BadTrack):
-                        rendition.describe(read_tracks(init)[0].track)
+                        rendition.describe(epoch, read_tracks(init)[0].track)
         return [r for r in shown if r.info is not None]
 
     async def playlist(self, rendition: str, query: PlaylistQuery) -> Answer:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from fastpix_server.ingest.model import CLOCK_HZ, Track
 from fastpix_server.live.model import SEGMENT_TARGET_S, FinishedSegment, JournalRow
+from fastpix_server.live.packager.dash import Epoch
 from fastpix_server.live.packager.segments import WINDOW_S, Cut, Placed, Rendition, Segment
 
 # Of one session: two minutes of 6 Mb/s. When it is full, the oldest segments are served from storage.
@@ -45,6 +46,7 @@ class Package:
         self.target_duration_s: int | None = None
         self.planned: set[str] = set()  # the renditions of this epoch, or of the last one
         self.epoch = -1
+        self.epochs: list[Epoch] = []  # all that are known, oldest first; the first one stays
         self.dropped = 0
         self.gaps = 0
         self._on_change, self._on_segment, self._on_overlong = on_change, on_segment, on_overlong
@@ -77,6 +79,7 @@ class Package:
             by_name.setdefault(row.rendition, []).append(row)
         # The lead's row tells best how long a number lasts; rows of the same number overwrite each other in this order.
         cuts = {row.number: row for row in sorted(rows, key=lambda row: row.rendition == "source")}
+        cuts = dict(sorted(cuts.items()))
         self._next_number = max(cuts, default=-1) + 1
         self.epoch = max((row.epoch for row in rows), default=-1)
         if rows:
@@ -91,6 +94,10 @@ class Package:
                 entries.append(_restored(known.get(number), nearest, number))
             rendition.restore(entries)
             self.planned.add(name)
+        for row in cuts.values():
+            if not self.epochs or self.epochs[-1].number < row.epoch:
+                start = round(row.start_ticks * CLOCK_HZ / row.timescale)
+                self.epochs.append(Epoch(row.epoch, start, row.pdt_ms))
         self._lead_end = self.end_ticks
 
     def begin(self, tracks: Mapping[str, Track], lead: str, wall_ms: int, coming: Sequence[str] = ()) -> int:
@@ -109,6 +116,7 @@ class Package:
         self._waiting = {name: deque() for name in self.planned if name != lead}
         self.lead = self.renditions[lead] if lead in self.planned else None
         self._epoch_start, self._epoch_wall_ms, self._epoch_cuts = start, wall_ms, 0
+        self.epochs = [e for e in self.epochs if e.number < self.epoch] + [Epoch(self.epoch, start, wall_ms)]
         self._lead_end = self._last_key = start
         self._longest_gop = 0
         self._is_lead_over = False
@@ -281,6 +289,8 @@ class Package:
                     else:
                         rendition.forget_before(segment.number)
                     break
+        oldest = min((r.segments[0].epoch for r in self.renditions.values() if r.segments), default=0)
+        self.epochs = [e for e in self.epochs if e.number >= oldest or e is self.epochs[0]]
         while self.held_bytes > MAX_MEMORY_BYTES:
             largest = max(self.renditions.values(), key=lambda r: r.held_bytes)
             if not largest.release_oldest():
