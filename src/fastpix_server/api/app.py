@@ -9,6 +9,7 @@ from fastpix_server.api import (
     document,
     errors,
     iam,
+    live_clips,
     live_playback_ids,
     live_streams,
     media,
@@ -43,7 +44,14 @@ def create_api(context: ApiContext) -> FastAPI:
     api.state.authenticator = Authenticator(context.db, context.pepper)
     api.state.buckets = Buckets(context.rate_per_s, context.rate_burst)
     # Literal paths first: /on-demand/uploads is not a media of that name.
-    for routes in (iam.routes, signing_keys.routes, uploads.routes, media.routes, playback_ids.routes):
+    for routes in (
+        iam.routes,
+        signing_keys.routes,
+        uploads.routes,
+        media.routes,
+        playback_ids.routes,
+        live_clips.routes,
+    ):
         api.include_router(routes)
     for routes in (live_streams.routes, live_playback_ids.routes, simulcasts.routes):
         api.include_router(routes)

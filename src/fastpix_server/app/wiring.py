@@ -113,6 +113,7 @@ def make_registry(platform: Platform, maker: "SegmentMaker") -> "Registry":
     from fastpix_server.api import idempotency
     from fastpix_server.base.guard import AddressPolicy
     from fastpix_server.jobs.registry import Registry
+    from fastpix_server.live.clips import ClipJobs
     from fastpix_server.live.recordings import RecordingJobs
     from fastpix_server.media.fetch import FetchLimits, MediaFetch
     from fastpix_server.media.jobs import MediaJobs
@@ -127,6 +128,7 @@ def make_registry(platform: Platform, maker: "SegmentMaker") -> "Registry":
     MediaFetch(platform.db, platform.storage, AddressPolicy(settings.fetch.allow_cidrs), limits).register(registry)
     UploadJobs(platform.db, platform.storage, settings.urls.public).register(registry)
     RecordingJobs(platform.db, platform.storage.objects).register(registry)
+    ClipJobs(platform.db, platform.storage.objects).register(registry)
     registry.add(playback.FILL_JOB, maker.fill, queue="fill")
 
     async def purge_kept() -> None:

@@ -4,6 +4,7 @@ Invariant: a range is only cut from the version that its ETag names; several ran
 whole, as the RFC allows.
 """
 
+import hashlib
 import re
 from collections.abc import Mapping
 from typing import Literal
@@ -23,6 +24,11 @@ HLS_TYPE = "application/vnd.apple.mpegurl"
 DASH_TYPE = "application/dash+xml"
 
 _RANGE = re.compile(r"bytes=([0-9]{0,18})-([0-9]{0,18})")
+
+
+def digest(data: bytes) -> str:
+    """An ETag for text that is written for the request."""
+    return hashlib.blake2b(data, digest_size=10).hexdigest()
 
 
 def preflight() -> Response:

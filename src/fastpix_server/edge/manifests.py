@@ -5,14 +5,14 @@ as long as none of them changes.
 """
 
 import functools
-import hashlib
 
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
 from fastpix_server.base import errors
-from fastpix_server.edge.bodies import DASH_TYPE, HLS_TYPE, SHORT, Kind, body
+from fastpix_server.edge import clips
+from fastpix_server.edge.bodies import DASH_TYPE, HLS_TYPE, SHORT, Kind, body, digest
 from fastpix_server.edge.delivery import Delivery, cached, route
 from fastpix_server.edge.live import Live
 from fastpix_server.edge.recorded import Recorded
@@ -28,6 +28,7 @@ MAX_KEPT = 256
 class Manifests:
     def __init__(self, delivery: Delivery) -> None:
         self._delivery = delivery
+        self._clips = clips.ClipPlaylists(delivery)
         self._live = Live(delivery)
         self._recorded = Recorded(delivery)
         self._write = functools.lru_cache(maxsize=MAX_KEPT)(_write)
@@ -48,6 +49,9 @@ class Manifests:
 
     async def media(self, request: Request) -> Response:
         playable = await self._delivery.admit_any_revision(request)
+        clip = clips.wanted(request, playable)
+        if clip is not None:
+            return await self._clips.playlist(request, *clip)
         if isinstance(playable, LivePlayable):
             return await self._live.playlist(request, playable)
         if isinstance(playable, RecordedPlayable):
@@ -60,6 +64,9 @@ class Manifests:
     async def _selected(self, request: Request, kind: Kind, media_type: str) -> Response:
         playable = await self._delivery.admit_any(request)
         wanted = selection.parse(request.query_params)
+        clip = clips.wanted(request, playable)
+        if clip is not None:
+            return await self._clips.manifest(request, *clip, kind, wanted)
         if isinstance(playable, LivePlayable):
             return await self._live.manifest(request, playable, kind)
         if isinstance(playable, RecordedPlayable):
@@ -107,7 +114,7 @@ class _Kept:
 
 def _write(kept: _Kept) -> tuple[bytes, str]:
     text = _text(kept.playable, *kept.what).encode()
-    return text, hashlib.blake2b(text, digest_size=10).hexdigest()
+    return text, digest(text)
 
 
 def _text(playable: Playable, kind: str, wanted: Selection | str) -> str:

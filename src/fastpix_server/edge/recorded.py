@@ -5,14 +5,13 @@ under its revision.
 """
 
 import functools
-import hashlib
 import re
 
 from starlette.requests import Request
 from starlette.responses import Response
 
 from fastpix_server.base import errors
-from fastpix_server.edge.bodies import DASH_TYPE, HLS_TYPE, IMMUTABLE, SHORT, Kind, body
+from fastpix_server.edge.bodies import DASH_TYPE, HLS_TYPE, IMMUTABLE, SHORT, Kind, body, digest
 from fastpix_server.edge.delivery import Delivery, cached
 from fastpix_server.playback import recorded_dash, recorded_hls, selection
 from fastpix_server.playback.admission import RecordedPlayable
@@ -92,7 +91,7 @@ class _Kept:
 
 def _write(kept: _Kept) -> tuple[bytes, str]:
     text = _text(kept).encode()
-    return text, hashlib.blake2b(text, digest_size=10).hexdigest()
+    return text, digest(text)
 
 
 def _text(kept: _Kept) -> str:

@@ -18,10 +18,11 @@ from fastpix_server.live.journal import Run
 from fastpix_server.live.model import SOURCE_RENDITION, RenditionInfo, SessionSpec
 from fastpix_server.media import recordings as media
 from fastpix_server.media.recordings import LivePolicy as MediaPolicy
+from fastpix_server.playback import service as playback
 from fastpix_server.playback.recording import Facts, Recording, Stretch, Track, words
 from fastpix_server.storage.port import ObjectStore
 
-__all__ = ["MediaPolicy", "RecordingJobs", "begin", "finish", "recording_of", "schedule_finish"]
+__all__ = ["MediaPolicy", "RecordingJobs", "begin", "finish", "recording_of", "schedule_finish", "shown_of"]
 
 FINISH_JOB = "live.finish_recording"
 ERASE_JOB = "live.erase_session"
@@ -57,10 +58,12 @@ async def finish(tx: Tx, spec: SessionSpec) -> bool:
     adopted = None
     if recording is not None:
         adopted = await media.adopt(tx, spec.session_id, recording, place=spec.place, revision=spec.revision)
-    await journal.forget(tx, spec.session_id)
     if adopted is None:
         # Not recorded, or deleted by its owner while it ran.
-        await enqueue(tx, ERASE_JOB, {"place": spec.place}, run_at=clock.now() + ERASE_AFTER)
+        erase: dict[str, object] = {"session_id": spec.session_id, "place": spec.place}
+        await enqueue(tx, ERASE_JOB, erase, run_at=clock.now() + ERASE_AFTER)
+    else:
+        await journal.forget(tx, spec.session_id)
     _log.info("session_finished", session_id=spec.session_id, has_media=adopted is not None)
     return adopted is not None
 
@@ -84,13 +87,15 @@ class RecordingJobs:
         async with self._db.unit() as tx:
             await finish(tx, SessionSpec(**spec))  # type: ignore[arg-type]
 
-    async def erase(self, place: str) -> None:
+    async def erase(self, session_id: str, place: str) -> None:
+        async with self._db.unit() as tx:
+            await journal.forget(tx, session_id)
         count = await self._objects.delete_prefix(place)
         _log.info("session_erased", place=place, objects=count)
 
 
 async def recording_of(tx: Tx, session_id: str) -> Recording | None:
-    """What is stored of a session now, as a closed list; None when nothing is."""
+    """What the journal holds of a session now, as a closed list; None when nothing."""
     runs = await journal.runs(tx, session_id)
     stretches = [
         stretch
@@ -98,6 +103,15 @@ async def recording_of(tx: Tx, session_id: str) -> Recording | None:
         for stretch in _stretches(sorted(group, key=_rank))
     ]
     return Recording(stretches) if stretches else None
+
+
+async def shown_of(tx: Tx, session_id: str) -> tuple[Recording | None, bool]:
+    """What there is of a session, running or over, and whether more may come."""
+    is_over = await journal.is_finished(tx, session_id)
+    found = await recording_of(tx, session_id)
+    if found is None:
+        found = await playback.find_recording(tx, session_id)
+    return found, not is_over
 
 
 def _rank(run: Run) -> tuple[bool, bool, int, str]:

@@ -35,8 +35,8 @@ def multivariant(
     return "\n".join(lines) + "\n"
 
 
-def media(recording: Recording, name: str) -> str:
-    """All segments of one rendition; URIs are relative to the playlist itself."""
+def media(recording: Recording, name: str, *, is_closed: bool = True) -> str:
+    """All segments of one rendition; URIs are relative to the playlist itself. One that is not closed will grow."""
     tracks = [(stretch, stretch.track(name)) for stretch in recording.stretches]
     lengths_s = [length for stretch, track in tracks for length in (track or stretch.tracks[0]).lengths_s()]
     has_gaps = any(track is None or track.has_gaps for _, track in tracks)
@@ -46,13 +46,14 @@ def media(recording: Recording, name: str) -> str:
         "#EXT-X-INDEPENDENT-SEGMENTS",
         f"#EXT-X-TARGETDURATION:{target_duration_s(lengths_s)}",
         "#EXT-X-MEDIA-SEQUENCE:0",
-        "#EXT-X-PLAYLIST-TYPE:VOD",
+        f"#EXT-X-PLAYLIST-TYPE:{'VOD' if is_closed else 'EVENT'}",
     ]
     for k, (stretch, track) in enumerate(tracks):
         if k:
             lines.append("#EXT-X-DISCONTINUITY")
         lines += _stretch(stretch, track)
-    lines.append("#EXT-X-ENDLIST")
+    if is_closed:
+        lines.append("#EXT-X-ENDLIST")
     return "\n".join(lines) + "\n"
 
 

@@ -15,7 +15,7 @@ from fastpix_server.jobs.queue import enqueue
 from fastpix_server.playback import store
 from fastpix_server.playback.model import AccessPolicy, PlaybackId, Target
 from fastpix_server.playback.recording import Recording
-from fastpix_server.playback.targets import LiveSession
+from fastpix_server.playback.targets import LiveSession, RecordedTarget
 
 __all__ = [
     "CHANGED",
@@ -26,6 +26,7 @@ __all__ = [
     "create_id",
     "delete_id",
     "find_id",
+    "find_recording",
     "list_ids",
     "list_ids_of",
     "public_playback_id",
@@ -139,6 +140,12 @@ async def publish_recording(
         tx, target_id=target_id, workspace_id=workspace_id, place=place, revision=revision, recorded=recording
     )
     await notify(tx, CHANGED, target_id)
+
+
+async def find_recording(tx: Tx, target_id: str) -> Recording | None:
+    """The segments of a recorded target; None when there is none of that id, or it is of another kind."""
+    found = await store.find_any(tx, target_id)
+    return found.recording if isinstance(found, RecordedTarget) else None
 
 
 async def schedule_fill(tx: Tx, target_id: str, *, priority: int = LATER_FILL_PRIORITY) -> None:

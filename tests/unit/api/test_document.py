@@ -13,7 +13,7 @@ from tests.unit.api.conftest import VIDEO
 from tests.unit.api.test_live_streams import publish
 
 from fastpix_server.live import sessions_store
-from fastpix_server.media import service
+from fastpix_server.media import recordings, service
 
 REFERENCE = Path(__file__).parents[3] / "docs" / "reference" / "api.md"
 
@@ -100,6 +100,21 @@ async def test_every_operation_answers_as_the_document_says(api, document):
         201,
         await http.post("/on-demand/upload", json={"corsOrigin": "*", "pushMediaSettings": {"accessPolicy": "public"}}),
     )
+    stream_id = uuid.uuid4().hex
+    async with api.db.unit() as tx:
+        await recordings.create(
+            tx,
+            media_id=str(uuid.uuid4()),
+            workspace_id=api.workspace_id,
+            stream_id=stream_id,
+            origin="clip",
+            policy="public",
+            max_resolution="1080p",
+        )
+    (clip,) = on.check("list-live-clips", 200, await http.get(f"/on-demand/{stream_id}/live-clips"))
+    assert clip["streamId"] == stream_id
+    assert on.check("list-live-clips", 200, await http.get(f"/on-demand/{uuid.uuid4()}/live-clips")) == []
+    on.check("list-live-clips", 422, await http.get("/on-demand/nothing/live-clips"))
     on.check("list-uploads", 200, await http.get("/on-demand/uploads"))
     on.check("cancel-upload", 200, await http.put(f"/on-demand/upload/{upload['uploadId']}/cancel"))
     on.check("cancel-upload", 400, await http.put(f"/on-demand/upload/{upload['uploadId']}/cancel"))

@@ -59,6 +59,8 @@ create table live_segments (
 create table live_clips (
     id uuid primary key,
     session_id uuid not null,
+    workspace_id uuid not null,
+    place text not null,
     playback_id uuid not null,
     start_s integer not null,
     end_s integer not null,
