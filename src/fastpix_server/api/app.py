@@ -5,7 +5,20 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 
 from fastpix_server.access.service import Authenticator
-from fastpix_server.api import document, errors, iam, live_clips, media, playback_ids, reference, signing_keys, uploads
+from fastpix_server.api import (
+    document,
+    errors,
+    iam,
+    live_clips,
+    live_playback_ids,
+    live_streams,
+    media,
+    playback_ids,
+    reference,
+    signing_keys,
+    simulcasts,
+    uploads,
+)
 from fastpix_server.api.context import ApiContext
 from fastpix_server.api.limits import Buckets
 from fastpix_server.api.requests import Requests
@@ -39,6 +52,8 @@ def create_api(context: ApiContext) -> FastAPI:
         playback_ids.routes,
         live_clips.routes,
     ):
+        api.include_router(routes)
+    for routes in (live_streams.routes, live_playback_ids.routes, simulcasts.routes):
         api.include_router(routes)
     document.describe(api, server_url=f"{context.public_url}/v1")
     reference.attach(api)

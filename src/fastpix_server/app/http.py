@@ -112,7 +112,7 @@ class Front:
             try:
                 await app(inner, receive, observed_send)
             except Exception:
-                _log.exception("request_failed", family=family, method=scope["method"], path=scope["path"])
+                _log.exception("request_failed", family=family, method=scope["method"], path=_loggable(scope["path"]))
                 if status:
                     raise  # the head is out: only a broken connection can say that the rest is missing
                 await health.answer(observed_send, 500, {"error": "internal"})
@@ -126,7 +126,7 @@ class Front:
                     "http_request",
                     family=family,
                     method=scope["method"],
-                    path=scope["path"],
+                    path=_loggable(scope["path"]),
                     status=status,
                     duration_ms=round(elapsed_s * 1000, 1),
                 )
@@ -154,6 +154,11 @@ def choose_family(path: str, host: str) -> str:
 
 def is_below(path: str, folder: str) -> bool:
     return path == folder or path.startswith(folder + "/")
+
+
+def _loggable(path: str) -> str:
+    """WHIP URLs end in a stream key or in the secret of a session."""
+    return "/whip/..." if path.startswith("/whip/") else path
 
 
 def _host(scope: "Scope") -> str:

@@ -13,6 +13,7 @@ from fastpix_server.base.errors import FieldError
 from fastpix_server.edge.bodies import preflight
 from fastpix_server.edge.context import EdgeContext
 from fastpix_server.edge.errors import answer
+from fastpix_server.edge.watching import Watching
 from fastpix_server.playback.admission import Admission, Admitted, AnyPlayable, Brought, Playable
 from fastpix_server.playback.demand import Demand
 from fastpix_server.playback.gate import Viewer
@@ -28,6 +29,7 @@ class Delivery:
         self.context = context
         self.admission = Admission(context.db, context.listener, path_keys=context.path_keys)
         self.demand = Demand(context.db, context.listener, context.storage.objects, wait_s=context.segment_wait_s)
+        self.watching = Watching(context.origins) if context.origins is not None else None
 
     async def admit(self, request: Request) -> Playable:
         """For what is made of planned media only; also raises NotFound for live streams and recordings."""

@@ -7,6 +7,7 @@ the real ones out.
 
 import asyncio
 import dataclasses
+import math
 import time
 from collections import OrderedDict
 from collections.abc import Callable
@@ -38,6 +39,8 @@ MAX_TARGETS = 256
 # A refusal is a line in the log once in this time per id and reason; every one is counted.
 TELL_EVERY_S = 10.0
 MAX_TOLD = 1000
+# Tokens of one minute share their paths below a live stream, so that a cache in front of us is of use.
+LIVE_ROUND_S = 60
 
 _refusals = Counter("fastpix_playback_refusals", "Requests that the gate refused, by its reason.", ["reason"])
 
@@ -195,7 +198,7 @@ class Admission:
         session = target.session
         if session is None:
             raise errors.BadState("The live stream has not begun yet.", message="live stream is not ready")
-        place = self._place(found, session.revision, LIVE_SESSION_S, credential)
+        place = self._place(found, session.revision, LIVE_SESSION_S, credential, is_live=True)
         if session.origin is not None:
             return LivePlayable(playback_id=found, target=target, session=session, origin=session.origin, **place)
         recorded = await self._find_target(session.id)
@@ -242,11 +245,23 @@ class Admission:
         what = "this website" if reason == "domain" else "this user agent"
         raise errors.Forbidden(f"The owner does not allow playback from {what}.")
 
-    def _place(self, found: PlaybackId, revision: str, duration_s: float, credential: gate.Credential) -> "_Place":
+    def _place(
+        self,
+        found: PlaybackId,
+        revision: str,
+        duration_s: float,
+        credential: gate.Credential,
+        *,
+        is_live: bool = False,
+    ) -> "_Place":
         if gate.is_open(found.access_policy, found.access_restrictions):
             return _Place(revision=revision, folder=f"{found.id}/{revision}", is_open=True, path_expires_at_s=None)
         kid = None if credential is None or isinstance(credential, gate.Refused) else credential.kid
         expires_at_s = signed_path.expiry_s(duration_s, self._now_s())
+        if is_live and credential is not None and not isinstance(credential, gate.Refused):
+            # A broadcast has no end of its own: a token that runs out ends it for its viewer (contract section 6).
+            ends_at_s = math.ceil(credential.expires_at_s / LIVE_ROUND_S) * LIVE_ROUND_S
+            expires_at_s = min(expires_at_s, ends_at_s)
         passed = self._path_keys.sign(found.id, revision, expires_at_s, kid)
         came_by = credential.expires_at_s if isinstance(credential, signed_path.Pass) else None
         folder = f"{found.id}/{passed}/{revision}"

@@ -5,6 +5,7 @@ never drops a cache entry before the new state can be read. A deleted id never c
 """
 
 from collections.abc import Iterable, Mapping
+from typing import Literal
 
 from fastpix_server.base import ids
 from fastpix_server.db.notify import notify
@@ -32,6 +33,7 @@ __all__ = [
     "publish",
     "publish_live",
     "publish_recording",
+    "restrict_id",
     "schedule_fill",
     "unpublish",
 ]
@@ -100,6 +102,16 @@ async def find_id(tx: Tx, target_id: str, playback_id: str) -> PlaybackId | None
 async def delete_id(tx: Tx, target_id: str, playback_id: str) -> bool:
     """False when there was no such living id. Viewers are refused as soon as the transaction commits."""
     if not await store.bury_id(tx, target_id, playback_id):
+        return False
+    await notify(tx, CHANGED, playback_id)
+    return True
+
+
+async def restrict_id(
+    tx: Tx, target_id: str, playback_id: str, kind: Literal["domains", "userAgents"], rules: Mapping[str, object]
+) -> bool:
+    """Replaces one of the two rules; False when there is no such living id. Holds for viewers at the commit."""
+    if not await store.restrict_id(tx, target_id, playback_id, kind, rules):
         return False
     await notify(tx, CHANGED, playback_id)
     return True

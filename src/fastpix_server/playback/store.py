@@ -89,6 +89,18 @@ async def find_id(tx: Tx, playback_id: str) -> PlaybackId | None:
     return None if row is None else _playback_id(row)
 
 
+async def restrict_id(tx: Tx, target_id: str, playback_id: str, kind: str, rules: Mapping[str, object]) -> bool:
+    result = await tx.execute(
+        text(
+            "update playback_ids set access_restrictions ="
+            " jsonb_set(access_restrictions, array[cast(:kind as text)], :rules)"
+            " where id = :id and target_id = :target_id and deleted_at is null returning id"
+        ),
+        {"id": playback_id, "target_id": target_id, "kind": kind, "rules": Json(dict(rules))},
+    )
+    return result.one_or_none() is not None
+
+
 async def bury_id(tx: Tx, target_id: str, playback_id: str) -> bool:
     result = await tx.execute(
         text(

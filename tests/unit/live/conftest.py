@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import text
 from tests import live_segments
+from tests.live_streams import Live
 from tests.playing import Playing
 from tests.unit.storage import seaweed
 
@@ -100,3 +101,12 @@ async def stage(studio: Studio) -> AsyncIterator[Playing]:
     made = Playing(studio.url, studio.folder, studio.db, studio.storage)
     yield made
     await made.close()
+
+
+@pytest.fixture
+async def live(database_url: str) -> AsyncIterator[Live]:
+    db = await Database.open(database_url, size=8)
+    async with db.unit() as tx:
+        workspace = await access.ensure_first(tx, pepper=b"p", username="u", password="p")
+    yield Live(db, workspace.id)
+    await db.close()

@@ -3,7 +3,7 @@
 from alembic import op
 
 revision = "0012_recordings"
-down_revision = "0007_keys"
+down_revision = "0011_live"
 branch_labels = None
 depends_on = None
 
