@@ -113,6 +113,8 @@ def make_registry(platform: Platform, maker: "SegmentMaker") -> "Registry":
     from fastpix_server.api import idempotency
     from fastpix_server.base.guard import AddressPolicy
     from fastpix_server.jobs.registry import Registry
+    from fastpix_server.live.clips import ClipJobs
+    from fastpix_server.live.recordings import RecordingJobs
     from fastpix_server.media.fetch import FetchLimits, MediaFetch
     from fastpix_server.media.jobs import MediaJobs
     from fastpix_server.media.uploads import UploadJobs
@@ -125,6 +127,8 @@ def make_registry(platform: Platform, maker: "SegmentMaker") -> "Registry":
     limits = FetchLimits(max_size_bytes=settings.fetch.max_size_bytes, total_s=settings.fetch.timeout_s)
     MediaFetch(platform.db, platform.storage, AddressPolicy(settings.fetch.allow_cidrs), limits).register(registry)
     UploadJobs(platform.db, platform.storage, settings.urls.public).register(registry)
+    RecordingJobs(platform.db, platform.storage.objects).register(registry)
+    ClipJobs(platform.db, platform.storage.objects).register(registry)
     registry.add(playback.FILL_JOB, maker.fill, queue="fill")
 
     async def purge_kept() -> None:

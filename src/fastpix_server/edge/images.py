@@ -3,6 +3,7 @@
 Invariants: sizes and times are bounded and snapped, so the number of different pictures of a media is bounded too.
 """
 
+import dataclasses
 from collections.abc import Mapping
 from typing import get_args
 
@@ -14,7 +15,9 @@ from fastpix_server.base import errors
 from fastpix_server.base.errors import FieldError
 from fastpix_server.edge.bodies import body
 from fastpix_server.edge.delivery import Delivery, cached, number, route
+from fastpix_server.edge.live import Live
 from fastpix_server.engine.plan import Plan
+from fastpix_server.playback.admission import LivePlayable, Playable, RecordedPlayable
 from fastpix_server.playback.artifacts import Fit, Picture, PictureFormat
 
 MAX_SIDE_PX = 4096
@@ -30,6 +33,7 @@ _FITS = get_args(Fit)
 class Images:
     def __init__(self, delivery: Delivery) -> None:
         self._delivery = delivery
+        self._live = Live(delivery)
 
     def routes(self) -> list[Route]:
         return [route("/{playback_id}/thumbnail.{format}", self.thumbnail)]
@@ -38,17 +42,45 @@ class Images:
         form = request.path_params["format"]
         if form not in get_args(PictureFormat):
             raise errors.NotFound("Pictures are jpg, png or webp.")
-        playable = await self._delivery.admit(request)
-        plan = playable.target.plan
-        if plan.video is None:
+        playable = await self._delivery.admit_any(request)
+        if isinstance(playable, LivePlayable):
+            return await self._live.picture(request, playable, form)
+        timing = _timing(playable)
+        if timing is None:
             raise errors.NotFound("This media has sound only, so there is no picture of it.")
-        picture = parse(request.query_params, plan, form)
+        picture = parse(request.query_params, timing, form)
         found = await self._delivery.demand.get(playable.target, picture)
-        etag = f"{plan.revision}-{picture}-{len(found.data):x}".replace("/", "-")
+        etag = f"{playable.revision}-{picture}-{len(found.data):x}".replace("/", "-")
         return body(request, found.data, media_type=_TYPES[form], etag=etag, cache=cached(playable, CACHE))
 
 
-def parse(params: Mapping[str, str], plan: Plan, form: PictureFormat) -> Picture:
+@dataclasses.dataclass(frozen=True, slots=True)
+class Timing:
+    """A time within the last frame, and where the media ends."""
+
+    last_s: float
+    duration_s: float
+
+
+def _timing(playable: Playable | RecordedPlayable) -> Timing | None:
+    """None for sound only."""
+    if isinstance(playable, RecordedPlayable):
+        recording = playable.target.recording
+        video = next(iter(recording.videos), None)
+        if video is None:
+            return None
+        duration_s = float(recording.duration_s)
+        return Timing(duration_s - (0.5 / video.fps if video.fps > 0 else 0), duration_s)
+    plan = playable.target.plan
+    return None if plan.video is None else timing_of(plan)
+
+
+def timing_of(plan: Plan) -> Timing:
+    timeline = plan.timeline
+    return Timing(timeline.duration_s - timeline.frame_ticks / timeline.timescale, timeline.duration_s)
+
+
+def parse(params: Mapping[str, str], timing: Timing, form: PictureFormat) -> Picture:
     """Raises Invalid with every bad field. Without a time it is the middle of the video."""
     bad: list[FieldError] = []
 
@@ -62,7 +94,7 @@ def parse(params: Mapping[str, str], plan: Plan, form: PictureFormat) -> Picture
             bad.extend(invalid.fields)
             return default
 
-    duration_s = plan.timeline.duration_s
+    duration_s = timing.duration_s
     at_s = read("time", 0, duration_s, duration_s / 2)
     width = read("width", 1, MAX_SIDE_PX, 0)
     height = read("height", 1, MAX_SIDE_PX, 0)
@@ -74,11 +106,9 @@ def parse(params: Mapping[str, str], plan: Plan, form: PictureFormat) -> Picture
         bad.append(FieldError("fit_mode", "must be one of " + ", ".join(_FITS)))
     if bad:
         raise errors.Invalid(*bad)
-    return Picture(_snapped_ms(at_s, plan), int(width), int(height), fit, form)  # type: ignore[arg-type]
+    return Picture(_snapped_ms(at_s, timing), int(width), int(height), fit, form)  # type: ignore[arg-type]
 
 
-def _snapped_ms(at_s: float, plan: Plan) -> int:
+def _snapped_ms(at_s: float, timing: Timing) -> int:
     """Never past the last frame, whose time is a frame before the end."""
-    timeline = plan.timeline
-    last_s = timeline.duration_s - timeline.frame_ticks / timeline.timescale
-    return int(max(0.0, min(at_s, last_s)) * 1000) // SNAP_MS * SNAP_MS
+    return int(max(0.0, min(at_s, timing.last_s)) * 1000) // SNAP_MS * SNAP_MS

@@ -8,13 +8,14 @@ left memory come from storage through `load`. Everything runs on one event loop.
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import suppress
 
 from fastpix_server.base import log
 from fastpix_server.base.errors import Invalid
+from fastpix_server.engine.boxes import BoxError
 from fastpix_server.engine.plan import VideoRendition
 from fastpix_server.ingest.model import Publisher, Sample, Sink, Track
 from fastpix_server.live.model import (
-    AUDIO_RENDITION,
     SOURCE_RENDITION,
     Answer,
     FinishedSegment,
@@ -22,11 +23,14 @@ from fastpix_server.live.model import (
     PlaylistQuery,
     SessionSpec,
 )
-from fastpix_server.live.packager import playlist
+from fastpix_server.live.packager import dash, playlist
+from fastpix_server.live.packager.codecs import BadTrack
 from fastpix_server.live.packager.intake import Intake
 from fastpix_server.live.packager.package import Package
 from fastpix_server.live.packager.playlist import Form, Variant
-from fastpix_server.live.packager.segments import PART_MAX_S, Placed, Rendition
+from fastpix_server.live.packager.reading import read_tracks
+from fastpix_server.live.packager.segments import PART_MAX_S, Rendition
+from fastpix_server.live.stage import Stage
 from fastpix_server.playback import selection
 
 _log = log.get(__name__)
@@ -41,6 +45,7 @@ PLAYABLE_SEGMENTS = 3
 MAX_READERS = 64  # 50 simulcast targets and some SRT players
 
 HLS_TYPE = "application/vnd.apple.mpegurl"
+DASH_TYPE = "application/dash+xml"
 MP4_TYPE = "video/mp4"
 TEXT_TYPE = "text/plain"
 FOREVER_S = 86_400  # the URL names session and number: it will never mean anything else
@@ -78,6 +83,14 @@ class Broadcast:
             is_dvr=spec.is_dvr,
         )
         self._package.restore(restored)
+        self._stage = Stage(
+            self._package,
+            max_lines=spec.max_lines,
+            session=spec.session_id,
+            on_broken=self._break,
+            on_overlong=self._begin_again,
+            on_hopeless=self._hopeless,
+        )
         self._connection: _Connection | None = None
         self._publisher: Publisher | None = None
         self._readers: dict[int, _Reader] = {}
@@ -98,12 +111,13 @@ class Broadcast:
             self._connection.on_end("replaced")
         self._publisher = publisher
         self._is_announced = False
-        intake = Intake(_Stage(self), now_s=self._now_s, silent_track=self._silent_track)
+        intake = Intake(self._stage, now_s=self._now_s, silent_track=self._silent_track)
         self._connection = _Connection(self, intake)
         return self._connection
 
     def _ended(self, connection: "_Connection", reason: str) -> None:
         if self._connection is connection:
+            self._silent_track = connection.intake.audio or self._silent_track
             self._connection = None
             self._publisher = None
             for reader in self._readers.values():
@@ -111,16 +125,22 @@ class Broadcast:
             self._on_end_of_epoch(reason)
 
     def _overlong(self) -> None:
+        """No key frame in time. Not at once: the package is in the middle of a sample."""
         self._overlong_segments += 1
+        asyncio.get_running_loop().call_soon(self._stage.encode_source)
 
-    def begin_package(self, video: Track | None, audio: Track | None, wall_ms: int) -> int:
-        tracks: dict[str, Track] = {}
-        if video is not None:
-            tracks[SOURCE_RENDITION] = video
-        if audio is not None:
-            tracks[AUDIO_RENDITION] = self._silent_track = audio
-        lead = SOURCE_RENDITION if video is not None else AUDIO_RENDITION
-        return self._package.begin(tracks, lead, wall_ms)
+    def _break(self) -> None:
+        if self._connection is not None:
+            self._connection.intake.break_epoch()
+
+    def _begin_again(self) -> None:
+        if self._connection is not None:
+            self._connection.intake.begin_again()
+
+    def _hopeless(self, why: str) -> None:
+        _log.warning("live_unplayable", session=self.spec.session_id, reason=why)
+        if self._publisher is not None:
+            self._publisher.kick(why)
 
     # -- readers ------------------------------------------------------------------------------------------------
 
@@ -167,10 +187,10 @@ class Broadcast:
     def is_playable(self) -> bool:
         """Whether a viewer who comes now gets a picture (or sound, when there is nothing else)."""
         lead = self._package.lead
-        done = _whole(lead) if lead else 0
-        if lead is None or not done:
-            return any(r.segments for r in self._package.renditions.values()) and lead is None
-        return done >= PLAYABLE_SEGMENTS or all(_whole(r) for r in self._package.renditions.values())
+        if lead is None:  # of an earlier process
+            return any(r.segments for r in self._package.renditions.values())
+        planned = [r for r in self._package.renditions.values() if r.name in self._package.planned]
+        return _whole(lead) >= PLAYABLE_SEGMENTS or all(_whole(r) for r in planned)
 
     def _changed(self, rendition: Rendition) -> None:
         self._texts.clear()
@@ -182,9 +202,10 @@ class Broadcast:
             self._on_active()
 
     def _is_epoch_playable(self) -> bool:
+        """Something of this connection is there, not only of earlier ones."""
         lead = self._package.lead
-        newest = lead.segments[0] if lead and lead.segments else None
-        return newest is not None and self.is_playable()
+        newest = next((s for s in reversed(lead.segments) if s.is_done and not s.is_gap), None) if lead else None
+        return newest is not None and newest.epoch == self._package.epoch and self.is_playable()
 
     def health(self) -> dict[str, object]:
         """Figures of the stream as it is now, for people and for monitoring."""
@@ -200,6 +221,9 @@ class Broadcast:
             "gaps": self._package.gaps,
             "late_samples": self._package.dropped,
             "overlong_segments": self._overlong_segments,
+            "encoder_lag_s": round(self._stage.lag_s, 3),
+            "encoder_failures": self._stage.failures,
+            "encoder_skipped_segments": self._stage.skipped_segments,
             "fps": round(lead.fps, 3) if lead else 0.0,
             "renditions": {
                 r.name: {"segments": _whole(r), "bitrate_bps": r.peak_bps} for r in self._package.renditions.values()
@@ -237,6 +261,7 @@ class Broadcast:
     async def close(self) -> None:
         """Nothing of it runs any more; what is in memory can still be asked for."""
         self.end()
+        await self._stage.close()
 
     # -- viewers ------------------------------------------------------------------------------------------------
 
@@ -247,7 +272,7 @@ class Broadcast:
             wish = selection.parse(params)
         except Invalid as bad:
             return _refusal(400, str(bad))
-        shown = [r for r in self._package.renditions.values() if r.info is not None and r.segments]
+        shown = await self._shown()
         sound = next((r for r in shown if r.info and r.info.kind == "audio"), None)
         sound_bps = _rate(sound) if sound else 0
         videos = {r.name: r for r in shown if r.info and r.info.kind == "video"}
@@ -259,6 +284,45 @@ class Broadcast:
         is_dvr = self.spec.is_dvr and params.get("dvrMode") == "true"
         text = playlist.multivariant(variants, audio, root=folder, is_dvr=is_dvr)
         return Answer(200, text.encode(), HLS_TYPE, ENDED_AGE_S if self._is_ended else PLAIN_AGE_S)
+
+    async def dash(self, params: Mapping[str, str], folder: str) -> Answer:
+        if not self.is_playable():
+            return _refusal(400, "stream not ready")
+        try:
+            wish = selection.parse(params)
+        except Invalid as bad:
+            return _refusal(400, str(bad))
+        shown = await self._shown()
+        videos = {r.name: r for r in shown if r.info and r.info.kind == "video"}
+        order = selection.choose([_as_rung(r) for r in videos.values()], wish, None)
+        chosen = [videos[rung.name] for rung in order] + [r for r in shown if r.name not in videos]
+        target_s = self._package.target_duration_s
+        if not chosen or target_s is None:
+            return _refusal(400, "stream not ready")
+        is_dvr = self.spec.is_dvr and params.get("dvrMode") == "true"
+        form = Form(target_s, self._is_ended, is_dvr)
+        text = dash.manifest(
+            [dash.Listed(r.name, r.infos, playlist.listed(r, form), _rate(r)) for r in chosen],
+            self._package.epochs,
+            root=folder,
+            target_duration_s=target_s,
+            now_ms=round(self._now_s() * 1000),
+            is_ended=self._is_ended,
+            is_dvr=is_dvr,
+        )
+        return Answer(200, text.encode(), DASH_TYPE, ENDED_AGE_S if self._is_ended else PLAIN_AGE_S)
+
+    async def _shown(self) -> list[Rendition]:
+        """The renditions of this epoch (or the last one) that have something to show, described."""
+        shown = [r for r in self._package.renditions.values() if r.name in self._package.planned and r.segments]
+        for rendition in shown:
+            if rendition.info is None and self._load_init is not None:  # of an earlier process
+                epoch = rendition.segments[-1].epoch
+                init = await self._load_init(rendition.name, epoch)
+                if init is not None and rendition.info is None:
+                    with suppress(BoxError, BadTrack):
+                        rendition.describe(epoch, read_tracks(init)[0].track)
+        return [r for r in shown if r.info is not None]
 
     async def playlist(self, rendition: str, query: PlaylistQuery) -> Answer:
         found = self._package.renditions.get(rendition)
@@ -373,25 +437,6 @@ class _Connection:
             self._is_over = True
             self.intake.end()
             self._broadcast._ended(self, reason)
-
-
-class _Stage:
-    """Where the epochs of a connection go: straight into the package."""
-
-    def __init__(self, broadcast: Broadcast) -> None:
-        self._broadcast = broadcast
-
-    def begin(self, video: Track | None, audio: Track | None, wall_ms: int) -> int:
-        return self._broadcast.begin_package(video, audio, wall_ms)
-
-    def picture(self, sample: Placed) -> None:
-        self._broadcast._package.add(SOURCE_RENDITION, sample)
-
-    def sound(self, sample: Placed) -> None:
-        self._broadcast._package.add(AUDIO_RENDITION, sample)
-
-    def end(self) -> None:
-        self._broadcast._package.end()
 
 
 class _Reader:

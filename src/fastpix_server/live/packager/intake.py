@@ -32,8 +32,14 @@ MAX_LINES = 8192  # what any decoder takes
 class Taker(Protocol):
     """Where an intake's epochs go."""
 
-    def begin(self, video: Track | None, audio: Track | None, wall_ms: int) -> int:
-        """A new epoch; returns its start on the session's clock (CLOCK_HZ). Its first picture was made at `wall_ms`."""
+    def begin(self, video: Track | None, audio: Track | None, wall_ms: int, reorder: int, warm_ticks: int) -> int:
+        """A new epoch; returns its start on the session's clock (CLOCK_HZ). Its first picture was made at `wall_ms`.
+
+        `reorder` is what is taken off all composition offsets. Pictures of `warm_ticks` before the start come first:
+        they are needed to decode what follows.
+        """
+
+    def warm_up(self, sample: Placed) -> None: ...
 
     def picture(self, sample: Placed) -> None: ...
 
@@ -74,6 +80,7 @@ class Intake:
         self._epoch: _Epoch | None = None
         self._pictures: deque[Sample] = deque()  # from a key frame on, while no epoch runs
         self._sounds: deque[tuple[Track, Sample]] = deque()
+        self._gop: list[Sample] = []  # the running epoch's pictures since its last key frame
         self._anchor_s: float | None = None  # least (arrival - time): the wall clock of the publisher's time 0
 
     def on_track(self, track: Track) -> None:
@@ -110,6 +117,18 @@ class Intake:
         """Ends the epoch; the next one begins at the next key frame."""
         self._end_epoch()
 
+    def begin_again(self) -> None:
+        """Ends the epoch and begins another right here, in the middle of a group of pictures: for a taker that decodes.
+        Without what is needed to decode it, at the next key frame."""
+        epoch, gop = self._epoch, self._gop
+        self._end_epoch()
+        if epoch is None or epoch.video is None or not gop or gop[0].cts < 0:
+            return
+        reorder = _composition(gop[0])
+        base = gop[-1].dts + epoch.usual_step + reorder
+        self._start_epoch(epoch.video, epoch.audio, base, reorder, gop)
+        self._gop = gop
+
     # -- pictures -----------------------------------------------------------------------------------------------
 
     def _on_picture(self, sample: Sample) -> None:
@@ -121,8 +140,16 @@ class Intake:
             self._wait_with(sample)
         elif epoch.video != self.video:
             self.counts.dropped += 1  # of another configuration, and it is too early for another epoch
-        elif not epoch.picture(sample):
+        elif epoch.picture(sample):
+            self._remember(sample)
+        else:
             self._jump(epoch, sample)
+
+    def _remember(self, sample: Sample) -> None:
+        if sample.is_key or len(self._gop) >= MAX_WAITING:
+            self._gop = []
+        if sample.is_key or self._gop:
+            self._gop.append(sample)
 
     def _must_change(self, epoch: "_Epoch", sample: Sample) -> bool:
         is_same = epoch.video == self.video and (self.audio is None or epoch.audio == self.audio)
@@ -186,14 +213,30 @@ class Intake:
             base, video, audio = self._sounds[0][1].dts, None, self._sounds[-1][0]
         else:
             return
-        assert self._anchor_s is not None
-        start = self._taker.begin(video, audio, round((self._anchor_s + base / CLOCK_HZ) * 1000))
-        self._epoch = _Epoch(self._taker, self.counts, video, audio, base=base, start=start)
-        self._epoch.prune(self._sounds)
+        reorder = _composition(pictures[0]) if pictures else 0
+        epoch = self._start_epoch(video, audio, base, reorder, [])
         for sample in pictures:
-            if not self._epoch.picture(sample):
-                self._epoch.go_on(sample)
-        self._epoch.drain(self._sounds)
+            if not epoch.picture(sample):
+                epoch.go_on(sample)
+            self._remember(sample)
+        epoch.drain(self._sounds)
+
+    def _start_epoch(
+        self, video: Track | None, audio: Track | None, base: int, reorder: int, warm: list[Sample]
+    ) -> "_Epoch":
+        """`base` is the publisher's time of the first picture that is shown."""
+        assert self._anchor_s is not None
+        warm_ticks = base - warm[0].dts - reorder if warm else 0
+        wall_ms = round((self._anchor_s + base / CLOCK_HZ) * 1000)
+        start = self._taker.begin(video, audio, wall_ms, reorder, warm_ticks)
+        epoch = _Epoch(self._taker, self.counts, video, audio, base=base, start=start, reorder=reorder)
+        self._epoch = epoch
+        self._gop = []
+        epoch.prune(self._sounds)
+        for sample in warm:
+            place = sample.dts + reorder - base + start
+            self._taker.warm_up(Placed(place, 1, _composition(sample) - reorder, sample.is_key, sample.data))
+        return epoch
 
     def _end_epoch(self) -> None:
         if self._epoch is not None:
@@ -206,13 +249,21 @@ class _Epoch:
     """The clocks of one epoch. Pictures come out one sample late: only the next one tells how long one lasts."""
 
     def __init__(
-        self, taker: Taker, counts: Counts, video: Track | None, audio: Track | None, *, base: int, start: int
+        self,
+        taker: Taker,
+        counts: Counts,
+        video: Track | None,
+        audio: Track | None,
+        *,
+        base: int,
+        start: int,
+        reorder: int,
     ) -> None:
         self.video, self.audio = video, audio
         self._taker, self._counts, self._base, self._start = taker, counts, base, start
         self._steps: Steps | None = None
         self._pending: tuple[int, Sample] | None = None
-        self._delay = 0  # composition offset of key frames, taken off all pictures
+        self._reorder = reorder  # composition offset of key frames, taken off all pictures
         self._late_s = LATE_S
         self._sound: Sound | None = sound_of(audio) if audio else None
         self._grid: Grid | None = None
@@ -235,6 +286,10 @@ class _Epoch:
         assert self._grid is not None
         return self._grid.next_s
 
+    @property
+    def usual_step(self) -> int:
+        return self._steps.usual if self._steps else 0
+
     def _lag_s(self) -> float:
         """How far the sound is behind the pictures."""
         assert self._grid is not None
@@ -245,7 +300,6 @@ class _Epoch:
     def picture(self, sample: Sample) -> bool:
         """False when its time has jumped; nothing has happened then."""
         if self._steps is None:
-            self._delay = _composition(sample)
             self._steps = Steps(sample.dts, self._start)
             self._pending = (self._start, sample)
             return True
@@ -268,7 +322,9 @@ class _Epoch:
     def _emit(self, duration: int) -> None:
         if self._pending is not None:
             time, sample = self._pending
-            self._taker.picture(Placed(time, duration, _composition(sample) - self._delay, sample.is_key, sample.data))
+            self._taker.picture(
+                Placed(time, duration, _composition(sample) - self._reorder, sample.is_key, sample.data)
+            )
             self._pending = None
 
     # -- sound

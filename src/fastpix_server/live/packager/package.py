@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from fastpix_server.ingest.model import CLOCK_HZ, Track
 from fastpix_server.live.model import SEGMENT_TARGET_S, FinishedSegment, JournalRow
+from fastpix_server.live.packager.dash import Epoch
 from fastpix_server.live.packager.segments import WINDOW_S, Cut, Placed, Rendition, Segment
 
 # Of one session: two minutes of 6 Mb/s. When it is full, the oldest segments are served from storage.
@@ -43,19 +44,21 @@ class Package:
         self.renditions: dict[str, Rendition] = {}
         self.lead: Rendition | None = None
         self.target_duration_s: int | None = None
+        self.planned: set[str] = set()  # the renditions of this epoch, or of the last one
         self.epoch = -1
+        self.epochs: list[Epoch] = []  # all that are known, oldest first; the first one stays
         self.dropped = 0
         self.gaps = 0
         self._on_change, self._on_segment, self._on_overlong = on_change, on_segment, on_overlong
         self._kept_s = WINDOW_S + (GRACE_S if has_storage else GRACE_WITHOUT_STORAGE_S)
         self._is_dvr = is_dvr
-        self._planned: set[str] = set()
+        self._joined: set[str] = set()
         self._waiting: dict[str, deque[Placed]] = {}
         self._cuts: deque[Cut] = deque(maxlen=2 * MAX_BEHIND)
         self._next_number = 0
         self._epoch_start = 0
         self._epoch_wall_ms = 0
-        self._epoch_cuts = 0
+        self._epoch_cuts = 1
         self._lead_end = 0
         self._is_lead_over = True
         self._last_key = 0
@@ -76,6 +79,7 @@ class Package:
             by_name.setdefault(row.rendition, []).append(row)
         # The lead's row tells best how long a number lasts; rows of the same number overwrite each other in this order.
         cuts = {row.number: row for row in sorted(rows, key=lambda row: row.rendition == "source")}
+        cuts = dict(sorted(cuts.items()))
         self._next_number = max(cuts, default=-1) + 1
         self.epoch = max((row.epoch for row in rows), default=-1)
         if rows:
@@ -89,26 +93,42 @@ class Package:
                 nearest = known.get(number) or cuts.get(number) or nearest
                 entries.append(_restored(known.get(number), nearest, number))
             rendition.restore(entries)
+            self.planned.add(name)
+        for row in cuts.values():
+            if not self.epochs or self.epochs[-1].number < row.epoch:
+                start = round(row.start_ticks * CLOCK_HZ / row.timescale)
+                self.epochs.append(Epoch(row.epoch, start, row.pdt_ms))
         self._lead_end = self.end_ticks
 
-    def begin(self, tracks: Mapping[str, Track], lead: str, wall_ms: int) -> int:
+    def begin(self, tracks: Mapping[str, Track], lead: str, wall_ms: int, coming: Sequence[str] = ()) -> int:
         """A new epoch; its clock starts at the time that is returned (CLOCK_HZ), which was `wall_ms` on the wall.
 
-        Raises BadTrack when a track cannot be packaged.
+        The tracks of renditions that are `coming` are told by `join`; the lead may be one of them. Raises BadTrack.
         """
         self.end()
         start = self.end_ticks
-        for name, track in tracks.items():
-            self.renditions.setdefault(name, self._rendition(name)).begin(self.epoch + 1, track)
-        self.epoch += 1
-        self.lead = self.renditions[lead]
-        self._planned = set(tracks)
-        self._waiting = {name: deque() for name in tracks if name != lead}
+        if self._epoch_cuts or self.epoch < 0:  # the number of an epoch without a segment is taken again
+            self.epoch += 1
+        for name in (*tracks, *coming):
+            self.renditions.setdefault(name, self._rendition(name))
+        self.planned = {*tracks, *coming}
+        self._joined = set()
+        self._waiting = {name: deque() for name in self.planned if name != lead}
+        self.lead = self.renditions[lead] if lead in self.planned else None
         self._epoch_start, self._epoch_wall_ms, self._epoch_cuts = start, wall_ms, 0
+        self.epochs = [e for e in self.epochs if e.number < self.epoch] + [Epoch(self.epoch, start, wall_ms)]
         self._lead_end = self._last_key = start
         self._longest_gop = 0
         self._is_lead_over = False
+        for name, track in tracks.items():
+            self.join(name, track)
         return start
+
+    def join(self, name: str, track: Track) -> None:
+        """The track of a planned rendition is known: its samples may come. Raises BadTrack."""
+        if name in self.planned:
+            self.renditions[name].begin(self.epoch, track)
+            self._joined.add(name)
 
     def _rendition(self, name: str) -> Rendition:
         return Rendition(name, self._on_change, self._on_segment)
@@ -118,8 +138,9 @@ class Package:
         if self._is_lead_over or self.lead is None:
             return
         self._is_lead_over = True
-        self.lead.close()
-        self._decide_target()
+        if self.lead.open_segment is not None:
+            self.lead.close()
+            self._decide_target()
         for name in self._waiting:
             self._release(name)
 
@@ -129,14 +150,13 @@ class Package:
         for rendition in self.renditions.values():
             rendition.close()
             self._fill(rendition, self._next_number)
-        self._planned = set()
         self._waiting = {}
 
     # -- samples ------------------------------------------------------------------------------------------------
 
     def add(self, name: str, sample: Placed) -> None:
         """A sample of a rendition of this epoch; one that is not of it, or comes too late, is dropped and counted."""
-        if self.lead is not None and name == self.lead.name and not self._is_lead_over:
+        if self.lead is not None and name == self.lead.name and name in self._joined and not self._is_lead_over:
             self._add_lead(self.lead, sample)
             return
         waiting = self._waiting.get(name)
@@ -196,7 +216,7 @@ class Package:
         lead.open(cut)
         for name, rendition in self.renditions.items():
             is_lost = rendition.next_number is not None and cut.number - rendition.next_number > MAX_BEHIND
-            if is_lost or name not in self._planned:
+            if is_lost or name not in self.planned:
                 self._fill(rendition, cut.number)
         self._forget()
 
@@ -212,6 +232,8 @@ class Package:
     def _release(self, name: str) -> None:
         """Samples whose middle the lead has passed go to the segment that they lie in."""
         rendition, waiting = self.renditions[name], self._waiting[name]
+        if name not in self._joined:
+            return
         assert rendition.info is not None
         scale = CLOCK_HZ / rendition.info.timescale
         while waiting:
@@ -267,6 +289,8 @@ class Package:
                     else:
                         rendition.forget_before(segment.number)
                     break
+        oldest = min((r.segments[0].epoch for r in self.renditions.values() if r.segments), default=0)
+        self.epochs = [e for e in self.epochs if e.number >= oldest or e is self.epochs[0]]
         while self.held_bytes > MAX_MEMORY_BYTES:
             largest = max(self.renditions.values(), key=lambda r: r.held_bytes)
             if not largest.release_oldest():

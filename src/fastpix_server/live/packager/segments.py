@@ -90,6 +90,7 @@ class Rendition:
         self.name = name
         self.info: RenditionInfo | None = None
         self.inits: dict[int, bytes] = {}
+        self.infos: dict[int, RenditionInfo] = {}  # what it was in each epoch
         self.segments: deque[Segment] = deque()
         self.held_bytes = 0
         self.peak_bps = 0
@@ -106,7 +107,12 @@ class Rendition:
     def begin(self, epoch: int, track: Track) -> None:
         """A new epoch with its own init segment. Raises BadTrack before anything has changed."""
         init = mp4.init_segment(track)
-        self.info = RenditionInfo(
+        self.describe(epoch, track)
+        self.inits[epoch] = init
+
+    def describe(self, epoch: int, track: Track) -> None:
+        """What manifests say of it. Raises BadTrack."""
+        self.info = self.infos[epoch] = RenditionInfo(
             name=self.name,
             kind=track.kind,
             codec_family=track.codec,
@@ -119,7 +125,6 @@ class Rendition:
             channels=track.channels,
             sample_rate_hz=track.sample_rate_hz,
         )
-        self.inits[epoch] = init
 
     @property
     def open_segment(self) -> Segment | None:
@@ -259,15 +264,21 @@ class Rendition:
         while self.segments and self.segments[0].number < number and self.segments[0].is_done:
             self._release(self.segments.popleft())
         if self.segments:
-            for epoch in [e for e in self.inits if e < self.segments[0].epoch]:
-                del self.inits[epoch]
+            for epoch in [e for e in self.infos if e < self.segments[0].epoch]:
+                self.inits.pop(epoch, None)
+                del self.infos[epoch]
 
     def release_before(self, number: int) -> None:
-        """The data of segments below `number` leaves memory; their entries stay."""
-        for segment in self.segments:
-            if segment.number >= number or not segment.is_done:
-                return
-            self._release(segment)
+        """The data of segments below `number` leaves memory, and init segments of epochs before; entries stay."""
+        for segment in reversed(self.segments):
+            if segment.number < number:
+                if segment.parts:
+                    self._release(segment)
+                elif not segment.is_gap:
+                    break  # all before it have been released, too
+        first = self.find(number)
+        for epoch in [e for e in self.inits if first is not None and e < first.epoch]:
+            del self.inits[epoch]
 
     def release_oldest(self) -> bool:
         """The data of the oldest whole segment in memory leaves it. False when there is none."""
