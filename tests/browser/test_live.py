@@ -91,6 +91,23 @@ async def test_a_reconnect_goes_on_by_itself_behind_a_discontinuity(browser: Bro
             assert seen["state"] == "playing"
 
 
+async def test_shaka_player_watches_the_same_stream_as_dash(browser: Browser) -> None:
+    async with live_stage(is_dvr=True) as stage:
+        with publisher("rtmp", stage.target):
+            await until(lambda: stage.broadcast.is_playable(), 60)
+            watching = await watch(browser, stage, "&player=shaka")
+            await watching.wait("v.currentTime > 0 && !v.paused && p.live() && p.live().isAtEdge")
+            before = await watching.see()
+            await watching.wait(f"v.currentTime > {before['time'] + 8}")
+            after = await watching.see()
+            assert after["frame"] > before["frame"] + 100
+            assert 0 < after["lateMs"] < 20_000, after
+            assert after["badge"] == "Live"
+        stage.broadcast.end()
+        await watching.wait("p.state === 'ended'")
+        assert not watching.problems
+
+
 async def _is_new(watching: Watching) -> bool:
     seen = await watching.see()
     return bool(0 <= seen["lateMs"] < 10_000 and not seen["paused"])

@@ -121,9 +121,14 @@ function play(hasWaited) {
     return;
   }
   show("loading");
+  // A viewer who waited on this page came to watch. Browsers may still say no to sound without a click.
+  const begin = () => {
+    if (hasWaited || parameters.has("autoplay")) video.play().catch(() => {});
+  };
   player.session = engine.attach(video, manifestUrl, {
     ready() {
       player.say("ready");
+      begin(); // again: an engine that sets the source late has undone the first one
       fillMenus();
     },
     quality(index) {
@@ -138,8 +143,7 @@ function play(hasWaited) {
       else fail("This video cannot be played", "The browser refused part of it.", { details });
     },
   });
-  // A viewer who waited on this page came to watch. Browsers may still say no to sound without a click.
-  if (hasWaited || parameters.has("autoplay")) video.play().catch(() => {});
+  begin();
 }
 
 function label(quality) {
