@@ -12,9 +12,9 @@ from fastpix_server.live.viewers import MAX_LEVEL, Viewers
 
 def test_a_viewer_is_counted_once_and_for_half_a_minute_after_the_last_sight():
     seen = Viewers()
+    seen.add(8, 0)
     for at_s in (0, 10, 20):
         seen.add(7, at_s)
-    seen.add(8, 0)
     assert seen.count(20) == 2
     assert seen.count(31) == 1
     assert seen.count(50) == 1
