@@ -12,6 +12,7 @@ import socket
 import ssl
 from collections.abc import Mapping
 from contextlib import suppress
+from typing import cast
 
 from fastpix_server.base import log
 from fastpix_server.ingest import flv, rtmp
@@ -160,15 +161,18 @@ class _Connection(asyncio.Protocol):
     # -- asyncio.Protocol
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
+        self._transport = cast(asyncio.Transport, transport)  # those of uvloop only behave like one
         if self._reason:  # dropped before it was there
-            transport.abort()
+            self._transport.abort()
         self._timer = self._loop.call_later(self._limits.handshake_s, self._check_handshake)
 
     def data_received(self, data: bytes) -> None:
         self._received += len(data)
-        self._advance(data)
+        try:
+            self._advance(data)
+        except Exception:  # of a sink, or a mistake of ours: it costs this connection only
+            _log.exception("rtmp_connection_failed", peer=self._address)
+            self.drop("failed")
 
     def connection_lost(self, exc: Exception | None) -> None:
         for timer in (self._timer, self._resume_timer):
