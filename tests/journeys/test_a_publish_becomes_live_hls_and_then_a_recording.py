@@ -2,6 +2,7 @@
 
 import contextlib
 import re
+import subprocess
 import time
 from pathlib import Path
 
@@ -9,6 +10,8 @@ import httpx
 import pytest
 from tests.publishers import Picture, Publishing, Target, publisher
 from tests.running_platform import RunningPlatform
+
+from fastpix_server.engine import binaries
 
 WAIT_S = 60  # a busy machine; an idle one takes three
 SMALL = Picture(width=320, height=180, fps=25, bitrate_bps=300_000, key_every_s=1.0)
@@ -165,7 +168,6 @@ def test_a_deleted_stream_is_gone_for_encoder_and_viewers_and_its_recording_stay
         owner.until_status("active")
         session_id = owner.read("/health")["sessionId"]
         assert owner.http.delete(owner.path).status_code == 200
-        owner.until_gone = True
         end = time.monotonic() + WAIT_S
         while publishing.is_running and time.monotonic() < end:
             time.sleep(0.1)
@@ -187,6 +189,59 @@ def test_a_wrong_key_and_a_second_encoder_are_refused_and_the_first_goes_on(plat
             assert second.wait(WAIT_S) != 0
         assert first.is_running
         assert owner.read("/health")["connections"] == 1
+    owner.do("finish")
+
+
+def test_a_stream_is_pushed_elsewhere_while_its_target_is_enabled(platform):
+    owner, elsewhere = Owner(platform), Owner(platform)
+    target = {"url": f"rtmp://127.0.0.1:{platform.rtmp_port}/live", "streamKey": elsewhere.stream["streamKey"]}
+    made = owner.http.post(f"{owner.path}/simulcast", json=target).json()["data"]
+    with owner.publisher("srt"):
+        owner.until_status("active")
+        elsewhere.until_status("active")
+        elsewhere.until(lambda: elsewhere.parts() > 3, "what was pushed")
+        one = f"{owner.path}/simulcast/{made['simulcastId']}"
+        assert owner.http.put(one, json={"isEnabled": False}).status_code == 200
+        elsewhere.until(lambda: "reconnectUntil" in elsewhere.read("/health"), "the end of the push")
+        assert owner.read("/health")["isPublishing"]
+        assert owner.http.put(one, json={"isEnabled": True}).status_code == 200
+        elsewhere.until(lambda: elsewhere.read("/health").get("connections") == 2, "the push again")
+    owner.do("finish")
+    elsewhere.do("finish")
+
+
+def test_a_running_stream_is_pulled_by_srt_with_its_own_secret(platform):
+    owner = Owner(platform)
+    pair = owner.stream["srtPlaybackResponse"]
+
+    def pull(secret: str) -> int:
+        """How many pictures an ordinary player reads."""
+        url = (
+            f"srt://127.0.0.1:{platform.srt_port}?mode=caller&streamid={pair['srtPlaybackStreamId']}"
+            f"&passphrase={secret}&timeout=20000000"
+        )
+        command = [binaries.ffmpeg(), "-v", "error", "-i", url, "-map", "0:v", "-frames:v", "25", "-f", "framecrc", "-"]
+        done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=WAIT_S)
+        return len([line for line in done.stdout.splitlines() if line and line[0] != "#"])
+
+    with owner.publisher():
+        owner.until_status("active")
+        assert pull(pair["srtPlaybackSecret"]) == 25
+        assert pull(owner.stream["srtSecret"]) == 0
+    owner.do("finish")
+
+
+def test_the_whole_session_is_listed_for_those_who_ask_for_it(platform):
+    owner = Owner(platform, enableDvrMode=True)
+    with owner.publisher():
+        owner.until_status("active")
+        master = owner.viewer.get(f"{owner.manifest}?dvrMode=true").text
+        path = next(line for line in master.splitlines() if "/source/index.m3u8" in line)
+        assert "dvrMode=true" in path
+        text = owner.viewer.get(f"/{path}").text
+        assert "#EXT-X-PLAYLIST-TYPE:EVENT" in text
+        assert "#EXT-X-MEDIA-SEQUENCE:0\n" in text
+        assert "#EXT-X-PLAYLIST-TYPE" not in owner.media_playlist()[1]
     owner.do("finish")
 
 

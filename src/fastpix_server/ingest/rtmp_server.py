@@ -161,15 +161,18 @@ class _Connection(asyncio.Protocol):
     # -- asyncio.Protocol
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        # Not checked: the transports of uvloop are no subclasses of asyncio's.
-        stream = self._transport = cast(asyncio.Transport, transport)
+        self._transport = cast(asyncio.Transport, transport)  # those of uvloop only behave like one
         if self._reason:  # dropped before it was there
-            stream.abort()
+            self._transport.abort()
         self._timer = self._loop.call_later(self._limits.handshake_s, self._check_handshake)
 
     def data_received(self, data: bytes) -> None:
         self._received += len(data)
-        self._advance(data)
+        try:
+            self._advance(data)
+        except Exception:  # of a sink, or a mistake of ours: it costs this connection only
+            _log.exception("rtmp_connection_failed", peer=self._address)
+            self.drop("failed")
 
     def connection_lost(self, exc: Exception | None) -> None:
         for timer in (self._timer, self._resume_timer):
