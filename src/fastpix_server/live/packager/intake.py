@@ -290,9 +290,9 @@ class _Epoch:
         assert self._grid is not None
         return self._grid.next_s
 
-    def _is_ahead(self) -> bool:
+    def _lags(self) -> bool:
         """Sound that is farther than the pictures waits: it may belong to the next epoch."""
-        return self.video is not None and self._lag_s() <= 0
+        return self.video is None or self._lag_s() > 0
 
     @property
     def usual_step(self) -> int:
@@ -351,7 +351,7 @@ class _Epoch:
     def drain(self, sounds: deque[tuple[Track, Sample]]) -> bool:
         """Frames are taken as far as the pictures are. False when the first that is left is of another clock."""
         is_jump = False
-        while sounds and self._grid is not None and sounds[0][0] == self.audio and not self._is_ahead():
+        while sounds and self._grid is not None and sounds[0][0] == self.audio and self._lags():
             sample = sounds[0][1]
             if not self._is_grid_begun:
                 self._is_grid_begun = True
@@ -365,6 +365,8 @@ class _Epoch:
                 late_s = (self._grid.next - self._grid.position(sample.dts)) / self._grid.rate_hz
                 self._late_s = min(LATE_MAX_S, max(self._late_s, LATE_S + late_s))
                 self._counts.dropped += 1
+            elif self.video is not None and self._silence_s(fit.silent_frames) > self._reference_s():
+                break
             else:
                 self._fill(fit.silent_frames)
                 self._take(sample)

@@ -194,7 +194,9 @@ class Package:
         early = duration / 2 if is_sound else _EARLY_S * CLOCK_HZ
         if length >= SEGMENT_TARGET_S * CLOCK_HZ - early:
             return True
-        return not is_sound and length + self._longest_gop > self._longest_segment()
+        # Before the target is chosen, short segments are hoped for: they make it small.
+        limit = ((self.target_duration_s or TARGET_DURATIONS_S[0]) + _ROUNDING_S) * CLOCK_HZ
+        return not is_sound and length + self._longest_gop > limit
 
     def _longest_segment(self) -> float:
         return ((self.target_duration_s or TARGET_DURATIONS_S[-1]) + _ROUNDING_S) * CLOCK_HZ

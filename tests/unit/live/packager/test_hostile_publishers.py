@@ -144,7 +144,7 @@ def check_records(by_name: dict[str, list[FinishedSegment]]) -> None:
                 assert abs(apart_s) < 0.05 or b.is_discontinuity or b.number == 0, (a.number, apart_s)
 
 
-@settings(max_examples=8)
+@settings(max_examples=40)
 @given(st.lists(acts, min_size=1, max_size=6))
 def test_promises_are_kept_in_any_order_of_jumps_gaps_and_changes(acts: list[Act]):
     async def run() -> Session:
