@@ -14,20 +14,17 @@ from starlette.routing import Route
 from fastpix_server.base import errors
 from fastpix_server.base.errors import FieldError
 from fastpix_server.edge.bodies import body
-from fastpix_server.edge.delivery import Delivery, cached, number, route
+from fastpix_server.edge.delivery import Delivery, cached, route
 from fastpix_server.edge.live import Live
+from fastpix_server.edge.pictures import TYPES, parse_shape, read_number
 from fastpix_server.engine.plan import Plan
 from fastpix_server.playback.admission import LivePlayable, Playable, RecordedPlayable
-from fastpix_server.playback.artifacts import Fit, Picture, PictureFormat
+from fastpix_server.playback.artifacts import Picture, PictureFormat
 
-MAX_SIDE_PX = 4096
 # Finer than any frame rate that we publish (60/s); it keeps endless decimals from being endless pictures.
 SNAP_MS = 10
 # Longer than a manifest, as a picture of a media never changes; shorter than for ever, as its URL has no revision.
 CACHE = "public, max-age=3600"
-
-_TYPES: dict[str, str] = {"jpg": "image/jpeg", "png": "image/png", "webp": "image/webp"}
-_FITS = get_args(Fit)
 
 
 class Images:
@@ -51,7 +48,7 @@ class Images:
         picture = parse(request.query_params, timing, form)
         found = await self._delivery.demand.get(playable.target, picture)
         etag = f"{playable.revision}-{picture}-{len(found.data):x}".replace("/", "-")
-        return body(request, found.data, media_type=_TYPES[form], etag=etag, cache=cached(playable, CACHE))
+        return body(request, found.data, media_type=TYPES[form], etag=etag, cache=cached(playable, CACHE))
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -83,30 +80,9 @@ def timing_of(plan: Plan) -> Timing:
 def parse(params: Mapping[str, str], timing: Timing, form: PictureFormat) -> Picture:
     """Raises Invalid with every bad field. Without a time it is the middle of the video."""
     bad: list[FieldError] = []
-
-    def read(field: str, low: float, high: float, default: float) -> float:
-        value = params.get(field, "")
-        if not value:
-            return default
-        try:
-            return number(value, field, low, high)
-        except errors.Invalid as invalid:
-            bad.extend(invalid.fields)
-            return default
-
-    duration_s = timing.duration_s
-    at_s = read("time", 0, duration_s, duration_s / 2)
-    width = read("width", 1, MAX_SIDE_PX, 0)
-    height = read("height", 1, MAX_SIDE_PX, 0)
-    for field, value in (("width", width), ("height", height)):
-        if value != int(value):
-            bad.append(FieldError(field, "must be a whole number of pixels"))
-    fit = params.get("fit_mode") or "preserve"
-    if fit not in _FITS:
-        bad.append(FieldError("fit_mode", "must be one of " + ", ".join(_FITS)))
-    if bad:
-        raise errors.Invalid(*bad)
-    return Picture(_snapped_ms(at_s, timing), int(width), int(height), fit, form)  # type: ignore[arg-type]
+    at_s = read_number(params, "time", 0, timing.duration_s, timing.duration_s / 2, bad)
+    shape = parse_shape(params, bad)
+    return Picture(_snapped_ms(at_s, timing), shape.width, shape.height, shape.fit, form)
 
 
 def _snapped_ms(at_s: float, timing: Timing) -> int:

@@ -15,6 +15,7 @@ from fastpix_server.base import errors
 from fastpix_server.base.errors import FieldError
 from fastpix_server.edge.bodies import NO_STORE, Kind, body
 from fastpix_server.edge.delivery import Delivery, cached
+from fastpix_server.edge.now_pictures import NowPictures
 from fastpix_server.edge.origins import Origins
 from fastpix_server.edge.watching import PARAM
 from fastpix_server.live.model import Answer
@@ -36,6 +37,7 @@ class Live:
 
     def __init__(self, delivery: Delivery) -> None:
         self._delivery = delivery
+        self._pictures = NowPictures(self._newest_picture)
 
     async def manifest(self, request: Request, playable: LivePlayable, kind: Kind) -> Response:
         """`/{playback id}.m3u8` and `.mpd`."""
@@ -85,7 +87,11 @@ class Live:
 
     async def picture(self, request: Request, playable: LivePlayable, form: PictureFormat) -> Response:
         """`/{playback id}/thumbnail.{format}`: the picture of now."""
-        raise _not_ready()
+        return await self._pictures.answer(request, playable, form)
+
+    async def _newest_picture(self, playable: LivePlayable) -> bytes | None:
+        found = await self._origins.get(playable.origin, f"/live/{playable.session.id}/picture")
+        return found.body if found.status == 200 else None
 
     async def _ask(self, playable: LivePlayable, what: str, query: dict[str, str] | None = None) -> Answer:
         """The origin's answer when it is one; otherwise raises what stands for it."""

@@ -4,10 +4,12 @@ Segments begin at a key frame, so the wanted frame is decoded from the segment's
 of pictures.py.
 """
 
+import struct
 from fractions import Fraction
 
 from fastpix_server.base.errors import ServiceFault, SourceFault
-from fastpix_server.engine import command
+from fastpix_server.engine import boxes, command
+from fastpix_server.engine.boxes import BoxError
 from fastpix_server.engine.pictures import (
     COLOURS,
     ENCODERS,
@@ -42,6 +44,21 @@ async def still(
     if finished.ended != "exit" or finished.returncode < 0:
         raise ServiceFault("picture_timeout", "Making the picture took too long.")
     raise SourceFault("picture_unreadable", "There is no picture at that time.")
+
+
+def picture_size(init: bytes) -> tuple[int, int]:
+    """Width and height of the only track of a header. Raises SourceFault for what is no header of a video."""
+    stsd = boxes.find(init, (b"moov", b"trak", b"mdia", b"minf", b"stbl", b"stsd"))
+    try:
+        if stsd is None:
+            raise BoxError("no sample description")
+        # Behind version, flags and count: the first entry, with its sizes at 24 and 26 of its body (ISO/IEC 14496-12).
+        width, height = struct.unpack_from(">HH", init, stsd.body + 8 + 8 + 24)
+    except (BoxError, struct.error) as broken:
+        raise SourceFault("picture_unreadable", "The stream has no picture.") from broken
+    if not width or not height:
+        raise SourceFault("picture_unreadable", "The stream has no picture.")
+    return width, height
 
 
 def still_command(
