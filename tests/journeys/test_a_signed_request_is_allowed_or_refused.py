@@ -15,7 +15,7 @@ from urllib.parse import quote, urljoin
 import httpx
 import pytest
 from starlette.routing import Route
-from tests import footage
+from tests import footage, live_segments
 from tests.planned import planned
 from tests.playing import PATH_KEYS, Playing, Published, playing
 from tests.running_platform import RunningPlatform
@@ -28,6 +28,8 @@ from fastpix_server.base import ids
 from fastpix_server.keys import service as keys
 from fastpix_server.keys import store as keys_store
 from fastpix_server.keys.model import KeyPair
+from fastpix_server.live import recordings
+from fastpix_server.live.recorder import Recorder
 from fastpix_server.playback import service as playback
 from fastpix_server.playback.signed_path import PathKeys, expiry_s
 
@@ -44,6 +46,15 @@ BY_PATH = {
     "/{playback_id}/{signature}/{revision}/{rendition}/index.m3u8": "/{id}/{pass}/{revision}/source/index.m3u8",
     "/{playback_id}/{signature}/{revision}/{rendition}/init.mp4": "/{id}/{pass}/{revision}/source/init.mp4",
     "/{playback_id}/{signature}/{revision}/{rendition}/{k}.m4s": "/{id}/{pass}/{revision}/source/0.m4s",
+}
+# Recordings of live streams have one header per connection of the publisher, and no other URLs of their own.
+RECORDED_BY_TOKEN = {
+    **{route: url for route, url in BY_TOKEN.items() if not route.endswith("/init.mp4")},
+    "/{playback_id}/{revision}/{rendition}/init-{epoch}.mp4": "/{id}/{revision}/source/init-0.mp4",
+}
+RECORDED_BY_PATH = {
+    **{route: url for route, url in BY_PATH.items() if not route.endswith("/init.mp4")},
+    "/{playback_id}/{signature}/{revision}/{rendition}/init-{epoch}.mp4": "/{id}/{pass}/{revision}/source/init-0.mp4",
 }
 # Nothing of a media is behind these: the player page is the same for every id, and uploads have keys of their own.
 NO_MEDIA = {"/play/{playback_id}", "/play/assets/{digest}/{name}", "/upload/{upload_id}"}
@@ -138,12 +149,37 @@ async def test_every_kind_of_url_that_the_edge_has_is_a_row_of_this_matrix(house
     found = {route.path for route in app.routes if isinstance(route, Route)}
     assert len(found) == len(app.routes)
     media = {path for path in found if "playback_id" in path and not path.startswith("/play/")}
-    assert media == BY_TOKEN.keys() | BY_PATH.keys()
+    assert media == BY_TOKEN.keys() | BY_PATH.keys() | RECORDED_BY_TOKEN.keys() | RECORDED_BY_PATH.keys()
     others = {path for path in found - media if not path.startswith("/upload")}
     assert others <= NO_MEDIA
 
 
 async def test_every_kind_of_url_refuses_every_bad_token_and_serves_every_good_one(house: House) -> None:
+    await tokens_decide(house, list(BY_TOKEN.values()))
+
+
+async def test_every_kind_of_url_of_a_recording_is_decided_alike(house: House) -> None:
+    recorded = dataclasses.replace(house, video=await recording_of(house))
+    await tokens_decide(recorded, list(RECORDED_BY_TOKEN.values()))
+    await paths_decide(recorded, list(RECORDED_BY_PATH.values()))
+
+
+async def recording_of(house: House) -> Published:
+    """A private recording in the workspace of the house; of its plan only the revision means anything."""
+    stage = house.stage
+    spec = live_segments.spec(workspace_id=house.mine)
+    recorder = Recorder(stage.db, stage.storage.objects, spec, media_policy="private")
+    for segment in live_segments.session():
+        recorder.on_segment(segment)
+    await recorder.close()
+    async with stage.db.unit() as tx:
+        assert await recordings.finish(tx, spec)
+        [named] = await playback.list_ids(tx, spec.session_id)
+    plan = dataclasses.replace(house.video.plan, revision=spec.revision)
+    return Published(spec.session_id, named.id, plan, house.mine)
+
+
+async def tokens_decide(house: House, forms: list[str]) -> None:
     edge, now_s = house.edge, int(time.time())
     playback_id = house.video.playback_id
     attacks = signing.attacks(playback_id, house.kid, pair(), other_kid=house.other_kid, now_s=now_s)
@@ -151,12 +187,12 @@ async def test_every_kind_of_url_refuses_every_bad_token_and_serves_every_good_o
     theirs, deleted = await house.key(pair("foreign"), house.theirs), await house.key(pair("third"))
     attacks["other workspace's key"] = (house.good(theirs, pair("foreign")), "token_key_unknown")
     dying = house.good(deleted, pair("third"))
-    for form in BY_TOKEN.values():
+    for form in forms:
         await served(edge, house.url(form, text=dying))
     await house.delete_key(deleted)
     await until_refused(edge, house.url(form, text=dying))
     attacks["deleted key"] = (dying, "token_key_unknown")
-    for form in BY_TOKEN.values():
+    for form in forms:
         assert "token_missing" in await refused(edge, house.url(form))
         assert "token_missing" in await refused(edge, house.url(form, text=""))
         for name, (text, reason) in attacks.items():
@@ -172,10 +208,14 @@ async def test_every_kind_of_url_refuses_every_bad_token_and_serves_every_good_o
 
 
 async def test_every_signed_path_is_refused_when_anything_of_it_is_wrong(house: House) -> None:
+    await paths_decide(house, list(BY_PATH.values()))
+
+
+async def paths_decide(house: House, forms: list[str]) -> None:
     edge, other = house.edge, ids.new_uuid()
     deleted = await house.key(pair("third"))
     dying = house.signed(kid=deleted)
-    for form in BY_PATH.values():
+    for form in forms:
         await served(edge, house.url(form, passed=dying))
     await house.delete_key(deleted)
     await until_refused(edge, house.url(form, passed=dying))
@@ -193,7 +233,7 @@ async def test_every_signed_path_is_refused_when_anything_of_it_is_wrong(house: 
         "changed": (good[:-1] + ("A" if good[-1] != "A" else "Q"), "path_signature"),
         "malformed": ("1.2.3", "path_malformed"),
     }  # fmt: skip
-    for form in BY_PATH.values():
+    for form in forms:
         for name, (passed, reason) in bad.items():
             said = await refused(edge, house.url(form, passed=passed))
             assert reason in said, (form, name, said)

@@ -5,7 +5,20 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 
 from fastpix_server.access.service import Authenticator
-from fastpix_server.api import document, errors, iam, media, playback_ids, reference, signing_keys, uploads
+from fastpix_server.api import (
+    document,
+    errors,
+    iam,
+    live_clips,
+    live_playback_ids,
+    live_streams,
+    media,
+    playback_ids,
+    reference,
+    signing_keys,
+    simulcasts,
+    uploads,
+)
 from fastpix_server.api.context import ApiContext
 from fastpix_server.api.limits import Buckets
 from fastpix_server.api.requests import Requests
@@ -31,7 +44,16 @@ def create_api(context: ApiContext) -> FastAPI:
     api.state.authenticator = Authenticator(context.db, context.pepper)
     api.state.buckets = Buckets(context.rate_per_s, context.rate_burst)
     # Literal paths first: /on-demand/uploads is not a media of that name.
-    for routes in (iam.routes, signing_keys.routes, uploads.routes, media.routes, playback_ids.routes):
+    for routes in (
+        iam.routes,
+        signing_keys.routes,
+        uploads.routes,
+        media.routes,
+        playback_ids.routes,
+        live_clips.routes,
+    ):
+        api.include_router(routes)
+    for routes in (live_streams.routes, live_playback_ids.routes, simulcasts.routes):
         api.include_router(routes)
     document.describe(api, server_url=f"{context.public_url}/v1")
     reference.attach(api)

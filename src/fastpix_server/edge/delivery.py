@@ -13,7 +13,8 @@ from fastpix_server.base.errors import FieldError
 from fastpix_server.edge.bodies import preflight
 from fastpix_server.edge.context import EdgeContext
 from fastpix_server.edge.errors import answer
-from fastpix_server.playback.admission import Admission, Brought, Playable
+from fastpix_server.edge.watching import Watching
+from fastpix_server.playback.admission import Admission, Admitted, AnyPlayable, Brought, Playable
 from fastpix_server.playback.demand import Demand
 from fastpix_server.playback.gate import Viewer
 
@@ -28,8 +29,17 @@ class Delivery:
         self.context = context
         self.admission = Admission(context.db, context.listener, path_keys=context.path_keys)
         self.demand = Demand(context.db, context.listener, context.storage.objects, wait_s=context.segment_wait_s)
+        self.watching = Watching(context.origins) if context.origins is not None else None
 
     async def admit(self, request: Request) -> Playable:
+        """For what is made of planned media only; also raises NotFound for live streams and recordings."""
+        return _planned(await self.admit_any(request))
+
+    async def admit_revision(self, request: Request) -> Playable:
+        """As `admit`, and raises NotFound for the URLs of a plan that was replaced."""
+        return _planned(await self.admit_any_revision(request))
+
+    async def admit_any(self, request: Request) -> AnyPlayable:
         """Raises what `Admission.admit` raises."""
         headers = request.headers
         viewer = Viewer.from_headers(
@@ -45,15 +55,21 @@ class Delivery:
         )
         return await self.admission.admit(path["playback_id"], viewer, brought)
 
-    async def admit_revision(self, request: Request) -> Playable:
-        """Also raises NotFound for the URLs of a plan that was replaced."""
-        playable = await self.admit(request)
-        if request.path_params["revision"] != playable.target.plan.revision:
+    async def admit_any_revision(self, request: Request) -> AnyPlayable:
+        """Also raises NotFound for the URLs of a plan or a session that was replaced."""
+        playable = await self.admit_any(request)
+        if request.path_params["revision"] != playable.revision:
             raise errors.NotFound("This version of the video was replaced; load the manifest again.")
         return playable
 
 
-def cached(playable: Playable, shared: str) -> str:
+def _planned(playable: AnyPlayable) -> Playable:
+    if not isinstance(playable, Playable):
+        raise errors.NotFound("There is no such file of a live stream or its recording.")
+    return playable
+
+
+def cached(playable: Admitted, shared: str) -> str:
     """Cache-Control of an answer that anybody may keep as `shared` says, if anybody may have it.
 
     Below a signed path too, for as long as the path is good: only who has the path can name the answer. Other answers

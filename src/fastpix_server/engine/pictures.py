@@ -26,13 +26,13 @@ MAX_PICTURE_BYTES = 64 * MIB  # 4096 x 4096 PNG of noise is 50 MB
 # A group of 12 s at 4K decodes in some 10 s of CPU.
 LIMITS = Limits(cpu_s=60, wall_s=60.0, memory_bytes=4096 * MIB)
 
-_ENCODERS: dict[str, tuple[str, ...]] = {
+ENCODERS: dict[str, tuple[str, ...]] = {
     "jpg": ("-c:v", "mjpeg", "-q:v", "3", "-huffman", "optimal", "-f", "image2pipe"),
     "png": ("-c:v", "png", "-compression_level", "6", "-f", "image2pipe"),
     "webp": ("-c:v", "libwebp", "-quality", "80", "-compression_level", "4", "-f", "webp"),
 }
 # JFIF means BT.601 in full range, WebP means BT.601 in limited range, whatever the video was.
-_COLOURS = {
+COLOURS = {
     "jpg": "scale=out_color_matrix=bt601:out_range=full,format=yuvj420p",
     "png": "format=rgb24",
     "webp": "scale=out_color_matrix=bt601:out_range=limited,format=yuv420p",
@@ -86,7 +86,7 @@ def picture_command(
             command.grid_filters(video, plan.timeline.fps, offset_s, 1),
             *((command.tone_map(video, whole),) if video.is_hdr else ()),
             *sized,
-            _COLOURS[format],
+            COLOURS[format],
         )
     )
     return [
@@ -97,7 +97,7 @@ def picture_command(
         *("-noaccurate_seek", "-ss", command.seconds(seek_s)),
         *command.input_file(source),
         *("-filter_complex", f"[0:{video.stream_index}]{graph}[o]", "-map", "[o]", "-frames:v", "1"),
-        *("-map_metadata", "-1", *_ENCODERS[format], "pipe:1"),
+        *("-map_metadata", "-1", *ENCODERS[format], "pipe:1"),
     ]
 
 

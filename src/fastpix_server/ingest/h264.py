@@ -11,6 +11,8 @@ from fastpix_server.ingest.bits import BitReader, Malformed
 from fastpix_server.ingest.model import Track
 
 IDR, SEI, SPS, PPS, DELIMITER = 5, 6, 7, 8, 9
+NOT_IN_SAMPLES = frozenset({SPS, PPS, DELIMITER, 10, 11, 12})  # the configuration has them, or nobody: ends, filler
+_RECOVERY_POINT = 6
 
 _HIGH_PROFILES = frozenset({100, 110, 122, 244, 44, 83, 86, 118, 128, 138, 139, 134, 135})
 _MAX_SETS = 32  # pic_parameter_set_id goes to 255, avcC counts SPS in 5 bits; encoders use one or two
@@ -154,6 +156,28 @@ def _read_sets(config: bytes, at: int, count: int) -> tuple[list[bytes], int]:
 
 
 def is_key(units: Sequence[bytes]) -> bool:
-    """An IDR picture, or one that begins with its own parameter sets (how open groups of pictures are marked)."""
+    """An IDR picture, or a recovery point with its own parameter sets (open groups of pictures, intra refresh)."""
     kinds = {unit_type(unit) for unit in units}
-    return IDR in kinds or (SPS in kinds and PPS in kinds)
+    if IDR in kinds:
+        return True
+    return SPS in kinds and any(_has_recovery_point(unit) for unit in units if unit_type(unit) == SEI)
+
+
+def _has_recovery_point(unit: bytes) -> bool:
+    """Walks the messages of a SEI unit (7.3.2.3.1); nothing of it is believed beyond its length."""
+    at = 1
+    while at + 2 < len(unit):
+        kind, at = _sum_of_bytes(unit, at)
+        size, at = _sum_of_bytes(unit, at)
+        if kind == _RECOVERY_POINT:
+            return True
+        at += size
+    return False
+
+
+def _sum_of_bytes(unit: bytes, at: int) -> tuple[int, int]:
+    total = 0
+    while at < len(unit) and unit[at] == 0xFF:
+        total += 255
+        at += 1
+    return total + (unit[at] if at < len(unit) else 0), at + 1

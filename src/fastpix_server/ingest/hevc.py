@@ -11,6 +11,7 @@ from fastpix_server.ingest.bits import BitReader, Malformed
 from fastpix_server.ingest.model import Track
 
 VPS, SPS, PPS, DELIMITER = 32, 33, 34, 35
+NOT_IN_SAMPLES = frozenset({VPS, SPS, PPS, DELIMITER, 36, 37, 38})  # the configuration has them, or nobody
 _FIRST_KEY, _LAST_KEY = 16, 21  # BLA, IDR and CRA pictures: a decoder may begin there
 _MAX_ARRAYS = 16  # VPS, SPS, PPS and two kinds of SEI are what the format allows
 _MAX_SETS_PER_ARRAY = 16

@@ -7,10 +7,11 @@ the real ones out.
 
 import asyncio
 import dataclasses
+import math
 import time
 from collections import OrderedDict
 from collections.abc import Callable
-from typing import Generic, TypeVar
+from typing import Generic, TypedDict, TypeVar
 
 from prometheus_client import Counter
 
@@ -24,6 +25,7 @@ from fastpix_server.playback import gate, signed_path, store
 from fastpix_server.playback.model import PlaybackId, Target
 from fastpix_server.playback.service import CHANGED
 from fastpix_server.playback.signed_path import PathKeys
+from fastpix_server.playback.targets import LIVE_SESSION_S, AnyTarget, LiveSession, LiveTarget, RecordedTarget
 
 _log = log.get(__name__)
 
@@ -37,6 +39,8 @@ MAX_TARGETS = 256
 # A refusal is a line in the log once in this time per id and reason; every one is counted.
 TELL_EVERY_S = 10.0
 MAX_TOLD = 1000
+# Tokens of one minute share their paths below a live stream, so that a cache in front of us is of use.
+LIVE_ROUND_S = 60
 
 _refusals = Counter("fastpix_playback_refusals", "Requests that the gate refused, by its reason.", ["reason"])
 
@@ -55,19 +59,60 @@ class Brought:
 NOTHING = Brought()
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class Playable:
-    """What a request may see: the id it came by and the published target behind it.
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Admitted:
+    """What a request may see: the id it came by; each kind of target behind it is a class below.
 
     `folder` is where the manifest's URIs lie, from the root of the host, with a pass where the id is not open to
     everybody. `path_expires_at_s` is set when the request itself came by such a path.
     """
 
     playback_id: PlaybackId
-    target: Target
+    revision: str
     folder: str
     is_open: bool
     path_expires_at_s: int | None = None
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Playable(Admitted):
+    """Planned: segments are made when they are asked for."""
+
+    target: Target
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class RecordedPlayable(Admitted):
+    """A closed list of stored segments: a recording or a clip, or the last session of a live stream that is over."""
+
+    target: RecordedTarget
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class LivePlayable(Admitted):
+    """A session that some process has in memory: it runs, or ended a moment ago."""
+
+    target: LiveTarget
+    session: LiveSession
+    origin: str
+
+
+AnyPlayable = Playable | RecordedPlayable | LivePlayable
+
+
+class _Place(TypedDict):
+    """The fields of Admitted that the gate decides."""
+
+    revision: str
+    folder: str
+    is_open: bool
+    path_expires_at_s: int | None
+
+
+def _stored(found: PlaybackId, target: Target | RecordedTarget, place: _Place) -> Playable | RecordedPlayable:
+    if isinstance(target, Target):
+        return Playable(playback_id=found, target=target, **place)
+    return RecordedPlayable(playback_id=found, target=target, **place)
 
 
 class _Lru(Generic[V]):
@@ -122,13 +167,13 @@ class Admission:
         self._told: _Lru[bool] = _Lru(MAX_TOLD, TELL_EVERY_S)
         self._ids: _Lru[PlaybackId] = _Lru(MAX_IDS, TTL_S)
         self._unknown: _Lru[bool] = _Lru(MAX_UNKNOWN, TTL_S)
-        self._targets: _Lru[Target] = _Lru(MAX_TARGETS, TTL_S)
+        self._targets: _Lru[AnyTarget] = _Lru(MAX_TARGETS, TTL_S)
         self._changes = 0
-        self._lookups: dict[str, asyncio.Task[Target | None]] = {}
+        self._lookups: dict[str, asyncio.Task[AnyTarget | None]] = {}
         listener.on(CHANGED, self._on_changed)
         listener.on_reconnect(self._on_reconnect)
 
-    async def admit(self, playback_id: str, viewer: gate.Viewer, brought: Brought = NOTHING) -> Playable:
+    async def admit(self, playback_id: str, viewer: gate.Viewer, brought: Brought = NOTHING) -> AnyPlayable:
         """Raises Invalid (not an id), Unauthorized, Forbidden, NotFound (deleted) or BadState (not ready)."""
         if not ids.is_uuid(playback_id):
             raise errors.Invalid(FieldError("playbackId", "is invalid"))
@@ -139,11 +184,27 @@ class Admission:
             raise errors.NotFound("This playback id was deleted.", message="playbackId not found")
         credential = await self._check(found, viewer, brought)
         target = await self._find_target(found.target_id)
+        if isinstance(target, LiveTarget):
+            return await self._live(found, target, credential)
         if target is None:
             raise errors.BadState(
                 "The media behind this playback id is still being prepared, or it failed.", message="media is not ready"
             )
-        return self._playable(found, target, credential)
+        place = self._place(found, target.revision, target.duration_s, credential)
+        return _stored(found, target, place)
+
+    async def _live(self, found: PlaybackId, target: LiveTarget, credential: gate.Credential) -> AnyPlayable:
+        """The session that runs, or ran last: from the process that has it, or else what was recorded of it."""
+        session = target.session
+        if session is None:
+            raise errors.BadState("The live stream has not begun yet.", message="live stream is not ready")
+        place = self._place(found, session.revision, LIVE_SESSION_S, credential, is_live=True)
+        if session.origin is not None:
+            return LivePlayable(playback_id=found, target=target, session=session, origin=session.origin, **place)
+        recorded = await self._find_target(session.id)
+        if not isinstance(recorded, RecordedTarget):
+            raise errors.BadState("The live stream is over.", message="live stream is not ready")
+        return _stored(found, recorded, place)
 
     async def _check(self, found: PlaybackId, viewer: gate.Viewer, brought: Brought) -> gate.Credential:
         """What opened it. Raises Unauthorized or Forbidden."""
@@ -184,16 +245,27 @@ class Admission:
         what = "this website" if reason == "domain" else "this user agent"
         raise errors.Forbidden(f"The owner does not allow playback from {what}.")
 
-    def _playable(self, found: PlaybackId, target: Target, credential: gate.Credential) -> Playable:
-        revision = target.plan.revision
+    def _place(
+        self,
+        found: PlaybackId,
+        revision: str,
+        duration_s: float,
+        credential: gate.Credential,
+        *,
+        is_live: bool = False,
+    ) -> "_Place":
         if gate.is_open(found.access_policy, found.access_restrictions):
-            return Playable(found, target, f"{found.id}/{revision}", is_open=True)
+            return _Place(revision=revision, folder=f"{found.id}/{revision}", is_open=True, path_expires_at_s=None)
         kid = None if credential is None or isinstance(credential, gate.Refused) else credential.kid
-        expires_at_s = signed_path.expiry_s(target.plan.timeline.duration_s, self._now_s())
+        expires_at_s = signed_path.expiry_s(duration_s, self._now_s())
+        if is_live and credential is not None and not isinstance(credential, gate.Refused):
+            # A broadcast has no end of its own: a token that runs out ends it for its viewer (contract section 6).
+            ends_at_s = math.ceil(credential.expires_at_s / LIVE_ROUND_S) * LIVE_ROUND_S
+            expires_at_s = min(expires_at_s, ends_at_s)
         passed = self._path_keys.sign(found.id, revision, expires_at_s, kid)
         came_by = credential.expires_at_s if isinstance(credential, signed_path.Pass) else None
         folder = f"{found.id}/{passed}/{revision}"
-        return Playable(found, target, folder, is_open=False, path_expires_at_s=came_by)
+        return _Place(revision=revision, folder=folder, is_open=False, path_expires_at_s=came_by)
 
     async def _find_id(self, playback_id: str) -> PlaybackId | None:
         found = self._ids.get(playback_id)
@@ -209,7 +281,7 @@ class Admission:
                 self._ids.put(playback_id, found)
         return found
 
-    async def _find_target(self, target_id: str) -> Target | None:
+    async def _find_target(self, target_id: str) -> AnyTarget | None:
         """A thousand viewers of a new thing read its plan once."""
         found = self._targets.get(target_id)
         if found is not None:
@@ -221,15 +293,15 @@ class Admission:
             lookup.add_done_callback(lambda done: self._forget_lookup(target_id, done))
         return await asyncio.shield(lookup)
 
-    async def _read_target(self, target_id: str) -> Target | None:
+    async def _read_target(self, target_id: str) -> AnyTarget | None:
         changes = self._changes
         async with self._db.unit() as tx:
-            found = await store.find_target(tx, target_id)
+            found = await store.find_any(tx, target_id)
         if found is not None and changes == self._changes:
             self._targets.put(target_id, found)
         return found
 
-    def _forget_lookup(self, target_id: str, done: asyncio.Task[Target | None]) -> None:
+    def _forget_lookup(self, target_id: str, done: asyncio.Task[AnyTarget | None]) -> None:
         if self._lookups.get(target_id) is done:
             del self._lookups[target_id]
 

@@ -5,9 +5,7 @@ Invariant: a name that does not parse is nobody's wish; every name maps to one s
 
 import dataclasses
 import re
-from typing import Literal
-
-from fastpix_server.playback.model import Target
+from typing import Literal, Protocol
 
 Fit = Literal["preserve", "stretch", "crop", "pad"]
 PictureFormat = Literal["jpg", "png", "webp"]
@@ -19,6 +17,15 @@ _INIT = re.compile(r"([A-Za-z0-9_-]{1,32})/init")
 _PICTURE = re.compile(r"pictures/t([0-9]{1,9})-w([0-9]{1,4})-h([0-9]{1,4})-([a-z]{3,8})\.(jpg|png|webp)")
 
 
+class Placed(Protocol):
+    """What naming needs of a target, whatever its kind."""
+
+    @property
+    def id(self) -> str: ...
+    @property
+    def place(self) -> str: ...
+
+
 @dataclasses.dataclass(frozen=True, slots=True)
 class SegmentOf:
     rendition: str
@@ -27,9 +34,10 @@ class SegmentOf:
     def __str__(self) -> str:
         return f"{self.rendition}/{self.k}"
 
-    def keys(self, target: Target) -> tuple[str, ...]:
+    def keys(self, target: Placed) -> tuple[str, ...]:
         """Where it may lie, the best first."""
-        return target.segment_key(self.rendition, self.k), target.fast_segment_key(self.rendition, self.k)
+        base = f"{target.place}/{self.rendition}/{self.k}"
+        return f"{base}.m4s", f"{base}.fast.m4s"
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -39,8 +47,8 @@ class InitOf:
     def __str__(self) -> str:
         return f"{self.rendition}/init"
 
-    def keys(self, target: Target) -> tuple[str, ...]:
-        return (target.init_key(self.rendition),)
+    def keys(self, target: Placed) -> tuple[str, ...]:
+        return (f"{target.place}/{self.rendition}/init.mp4",)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -56,7 +64,7 @@ class Picture:
     def __str__(self) -> str:
         return f"{PICTURES}/t{self.at_ms}-w{self.width}-h{self.height}-{self.fit}.{self.format}"
 
-    def keys(self, target: Target) -> tuple[str, ...]:
+    def keys(self, target: Placed) -> tuple[str, ...]:
         return (f"{target.place}/{self}",)
 
 

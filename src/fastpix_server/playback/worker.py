@@ -8,6 +8,7 @@ import asyncio
 import contextlib
 import time
 from collections import OrderedDict
+from fractions import Fraction
 from pathlib import Path
 
 from fastpix_server.base import errors, ids, log
@@ -17,12 +18,14 @@ from fastpix_server.db.pool import Database
 from fastpix_server.engine.copyrung import CopySource
 from fastpix_server.engine.pictures import picture
 from fastpix_server.playback import ledger, service, store
-from fastpix_server.playback.artifacts import PICTURES, Artifact, InitOf, Picture, SegmentOf, parse
+from fastpix_server.playback.artifacts import PICTURES, Artifact, InitOf, Picture, Placed, SegmentOf, parse
 from fastpix_server.playback.fill import Fill, init_of
 from fastpix_server.playback.lane import Lane, default_folder
 from fastpix_server.playback.maker import Rung
 from fastpix_server.playback.model import Target
 from fastpix_server.playback.shop import OpenTarget, Runners, Shop, default_runner_count, made_total
+from fastpix_server.playback.stills import KnownRecordings, picture_of
+from fastpix_server.playback.targets import RecordedTarget
 from fastpix_server.storage.open import Storage
 
 _log = log.get(__name__)
@@ -67,6 +70,7 @@ class SegmentMaker:
         self._rungs: dict[tuple[str, str], Rung] = {}
         self._opened: OrderedDict[str, asyncio.Task[_Open | None]] = OrderedDict()
         self._small = asyncio.Semaphore(MAX_SMALL)
+        self._recordings = KnownRecordings(db)
         self._making: set[tuple[str, str]] = set()
         self._tasks: set[asyncio.Task[None]] = set()
         listener.on(ledger.WANTED, self._on_wanted)
@@ -129,6 +133,7 @@ class SegmentMaker:
 
     def _on_changed(self, payload: str) -> None:
         """A target was replaced or is gone: nothing of the old one is made any more."""
+        self._recordings.drop(payload)
         if payload in self._opened:
             task = asyncio.create_task(self._recheck(payload))
             self._tasks.add(task)
@@ -168,14 +173,17 @@ class SegmentMaker:
         await rung.want(artifact.k)
 
     async def _handle_small(self, target_id: str, artifact: InitOf | Picture) -> None:
-        opened = await self._open_target(target_id)
+        opened: OpenTarget | RecordedTarget | None = await self._open_target(target_id)
+        if opened is None and isinstance(artifact, Picture):
+            opened = await self._recordings.find(target_id)
         if opened is None:
             return
+        target = opened.target if isinstance(opened, OpenTarget) else opened
         async with self._small:
             if not await self._shop.take_lease(target_id, str(artifact)):
                 return
             try:
-                (key,) = artifact.keys(opened.target)
+                (key,) = artifact.keys(target)
                 if not await self._shop.is_stored([key]):
                     with self._lane.foreground():
                         await self._shop.objects.put(key, await self._make_small(opened, artifact))
@@ -183,7 +191,9 @@ class SegmentMaker:
             finally:
                 await asyncio.shield(self._shop.release_lease(target_id, str(artifact)))
 
-    async def _make_small(self, opened: OpenTarget, artifact: InitOf | Picture) -> bytes:
+    async def _make_small(self, opened: OpenTarget | RecordedTarget, artifact: InitOf | Picture) -> bytes:
+        if isinstance(opened, RecordedTarget):
+            return await self._make_still(opened, artifact)
         plan = opened.target.plan
         if isinstance(artifact, Picture):
             await self._bound_pictures(opened.target)
@@ -203,7 +213,22 @@ class SegmentMaker:
         made_total.labels("init", "viewer").inc()
         return await init_of(opened, rendition)
 
-    async def _bound_pictures(self, target: Target) -> None:
+    async def _make_still(self, target: RecordedTarget, artifact: InitOf | Picture) -> bytes:
+        if not isinstance(artifact, Picture):
+            raise SourceFault("no_rendition", "Headers of recordings are stored, not made.")
+        await self._bound_pictures(target)
+        made_total.labels("picture", "viewer").inc()
+        return await picture_of(
+            self._shop.objects,
+            target,
+            at_s=Fraction(artifact.at_ms, 1000),
+            width=artifact.width or None,
+            height=artifact.height or None,
+            fit=artifact.fit,
+            format=artifact.format,
+        )
+
+    async def _bound_pictures(self, target: Placed) -> None:
         folder = f"{target.place}/{PICTURES}"
         if len(await self._shop.objects.list_sizes(folder)) >= MAX_PICTURES:
             await self._shop.objects.delete_prefix(folder)

@@ -152,6 +152,20 @@ async def test_flash_and_beep_stay_together(audio: str, rate_hz: int):
     await live.broadcast.close()
 
 
+@pytest.mark.parametrize("late_s", [0.0, 0.009, 0.02])
+async def test_what_the_sound_encoder_puts_before_the_first_frame_is_left_out(late_s: float):
+    """Its first frame begins up to 1024 samples before what was fed: before the session's zero, there is no time."""
+    published = live_samples.publication(seconds=3, size="320x180", audio="libopus")
+    moved = sorted(live_samples.shifted(published.samples, late_s, "audio"), key=lambda sample: sample.dts)
+    live = Live()
+    await live.publish(live_samples.Publication(published.tracks, tuple(moved)))
+    sound_s = sum(s.duration_ticks / s.rendition.timescale for s in live.of("a0"))
+    assert live.of("a0")[0].start_ticks >= 0
+    assert 2.8 < sound_s < 3.1
+    assert live.broadcast.health()["encoder_failures"] == 0
+    await live.broadcast.close()
+
+
 async def test_a_source_above_what_the_stream_allows_is_not_offered():
     live = Live(max_lines=480)
     await live.publish(live_samples.publication(seconds=5, size="1280x720"))
