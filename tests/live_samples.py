@@ -1,5 +1,6 @@
 """Real samples of live publications: encoded by ffmpeg once, handed over as an ingest protocol would."""
 
+import asyncio
 import dataclasses
 import functools
 import subprocess
@@ -40,14 +41,15 @@ def publication(
     video: str = "libx264",
     audio: str = "aac",
     rate_hz: int = 48_000,
-    extra: tuple[str, ...] = (),
+    picture: str = "testsrc2=s={size}:r={fps}",
+    tone: str = "sine=f=440:r={rate}",
 ) -> Publication:
     """A counter of frames on a moving picture, and a tone. `audio` may be empty, and `video` as well."""
     command = [imageio_ffmpeg.get_ffmpeg_exe(), "-v", "error", "-y"]
     if video:
-        command += ["-f", "lavfi", "-i", f"testsrc2=s={size}:r={fps}:d={seconds}"]
+        command += ["-f", "lavfi", "-t", str(seconds), "-i", picture.format(size=size, fps=fps)]
     if audio:
-        command += ["-f", "lavfi", "-i", f"sine=f=440:r={rate_hz}:d={seconds}"]
+        command += ["-f", "lavfi", "-t", str(seconds), "-i", tone.format(rate=rate_hz)]
     if video:
         command += ["-c:v", video, "-preset", "ultrafast" if video != "libsvtav1" else "12", "-g", str(gop)]
         command += ["-pix_fmt", "yuv420p", "-b:v", "300k"]
@@ -59,7 +61,7 @@ def publication(
         command += ["-c:a", audio, "-ac", "2", "-b:a", "64k"]
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "source.mp4"
-        subprocess.run([*command, *extra, str(path)], check=True)
+        subprocess.run([*command, str(path)], check=True)
         return read(path)
 
 
@@ -105,6 +107,24 @@ def shifted(samples: Iterable[Sample], seconds: float, kind: str = "") -> Iterat
     for sample in samples:
         is_meant = kind in ("", sample.kind)
         yield dataclasses.replace(sample, dts=sample.dts + round(seconds * CLOCK_HZ)) if is_meant else sample
+
+
+# Each second begins with a white picture and a beep of 50 ms.
+FLASH = "color=c=black:s={size}:r={fps},drawbox=c=white:t=fill:enable='lt(mod(t,1),0.03)'"
+BEEP = "aevalsrc='0.8*sin(2*PI*1000*t)*lt(mod(t,1),0.05)':s={rate}"
+
+
+async def feed_in_time(sink: Sink, publication: Publication, *, speed: float = 2.0) -> None:
+    """As an encoder sends it, `speed` times as fast."""
+    loop = asyncio.get_running_loop()
+    began, first = loop.time(), publication.samples[0].dts
+    for track in publication.tracks:
+        sink.on_track(track)
+    for sample in publication.samples:
+        ahead_s = (sample.dts - first) / CLOCK_HZ / speed - (loop.time() - began)
+        if ahead_s > 0:
+            await asyncio.sleep(ahead_s)
+        sink.on_sample(sample)
 
 
 class FakePublisher:

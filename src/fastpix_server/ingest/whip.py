@@ -200,7 +200,10 @@ class _Session:
         self._whip.forget(self)
         if self._sink is not None:
             _log.info("whip_ended", session=self.session_id[:8], reason=reason, **self.stats())
-            self._sink.on_end(reason)
+            try:
+                self._sink.on_end(reason)
+            except Exception:  # what goes wrong behind the door is not the publisher's doing
+                _log.exception("whip_sink_failed", session=self.session_id[:8])
 
     async def release(self) -> None:
         """Closes what the session holds; a peer that does not answer cannot keep it open."""

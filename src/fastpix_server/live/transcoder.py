@@ -290,7 +290,9 @@ class Transcoder:
             self._next_sound = sample.time + round(self._base * rate_hz / CLOCK_HZ)
         if not self._scheme.rungs:
             self._given_s = self._next_sound / rate_hz
-        if not self._is_abandoned:
+        # The encoder's lead-in may lie before the epoch: at a session's zero, there is no such time.
+        is_shown = self._next_sound * CLOCK_HZ >= self._start * rate_hz
+        if is_shown and not self._is_abandoned:
             self._on_sample(name, Placed(self._next_sound, sample.duration, 0, True, sample.data))
         self._next_sound += sample.duration
 

@@ -95,6 +95,9 @@ class Intake:
             self.audio = track
 
     def on_sample(self, sample: Sample) -> None:
+        if not sample.data:
+            self.counts.dropped += 1
+            return
         self.counts.received_bytes += len(sample.data)
         arrival_s = self._now_s() - sample.dts / CLOCK_HZ
         self._anchor_s = arrival_s if self._anchor_s is None else min(self._anchor_s, arrival_s)

@@ -26,7 +26,9 @@ MAX_WAITING = 2000
 # A rendition this far behind is not waited for; it gets gaps.
 MAX_BEHIND = 32
 _EARLY_S = 0.1  # a key frame this much before the target is taken rather than the next one
-_ROUNDING_S = 0.499  # RFC 8216 4.3.3.1: durations are rounded to whole seconds before they are compared
+# RFC 8216 4.3.3.1: durations are rounded to whole seconds before they are compared. A segment of sound may be half a
+# frame longer than the pictures (64 ms at 8 kHz), so the last tenth is left free.
+_ROUNDING_S, _SOUND_MARGIN_S = 0.4, 0.1
 
 
 class Package:
@@ -83,7 +85,9 @@ class Package:
         self._next_number = max(cuts, default=-1) + 1
         self.epoch = max((row.epoch for row in rows), default=-1)
         if rows:
-            self.target_duration_s = self._allowed(max(row.duration_ticks / row.timescale for row in rows))
+            first = cuts[min(cuts)]
+            longest_s = max(row.duration_ticks / row.timescale for row in rows)
+            self.target_duration_s = max(self._allowed(first.duration_ticks / first.timescale), int(longest_s + 0.5))
         for name, own in by_name.items():
             known = {row.number: row for row in own}
             rendition = self.renditions.setdefault(name, self._rendition(name))
@@ -93,6 +97,7 @@ class Package:
                 nearest = known.get(number) or cuts.get(number) or nearest
                 entries.append(_restored(known.get(number), nearest, number))
             rendition.restore(entries)
+            rendition.peak_bps = max(round(r.size_bytes * 8 * r.timescale / max(r.duration_ticks, 1)) for r in own)
             self.planned.add(name)
         for row in cuts.values():
             if not self.epochs or self.epochs[-1].number < row.epoch:
@@ -194,7 +199,9 @@ class Package:
         early = duration / 2 if is_sound else _EARLY_S * CLOCK_HZ
         if length >= SEGMENT_TARGET_S * CLOCK_HZ - early:
             return True
-        return not is_sound and length + self._longest_gop > self._longest_segment()
+        # Before the target is chosen, short segments are hoped for: they make it small.
+        limit = ((self.target_duration_s or TARGET_DURATIONS_S[0]) + _ROUNDING_S) * CLOCK_HZ
+        return not is_sound and length + self._longest_gop > limit
 
     def _longest_segment(self) -> float:
         return ((self.target_duration_s or TARGET_DURATIONS_S[-1]) + _ROUNDING_S) * CLOCK_HZ
@@ -227,7 +234,7 @@ class Package:
     @staticmethod
     def _allowed(duration_s: float) -> int:
         low, high = TARGET_DURATIONS_S
-        return max(low, min(high, round(duration_s)))
+        return max(low, min(high, int(duration_s + _SOUND_MARGIN_S + 0.5)))
 
     def _release(self, name: str) -> None:
         """Samples whose middle the lead has passed go to the segment that they lie in."""
