@@ -9,7 +9,7 @@ from fastpix_server.db.pool import Database
 from fastpix_server.ingest.model import PublishRequest
 from fastpix_server.live import service, sessions_store
 from fastpix_server.live.schemas import CreateStream
-from fastpix_server.live.streams import Stream
+from fastpix_server.live.streams import Ingest, Stream
 
 
 @dataclasses.dataclass
@@ -22,11 +22,11 @@ class Live:
         async with self.db.unit() as tx:
             return await service.create(tx, self.workspace_id, request)
 
-    async def ingest(self, url: str = "http://127.0.0.1:1") -> str:
-        ingest_id = ids.new_uuid()
+    async def ingest(self, url: str = "http://127.0.0.1:1") -> Ingest:
+        ingest = Ingest(ids.new_uuid(), url)
         async with self.db.unit() as tx:
-            await sessions_store.register_ingest(tx, ingest_id, url)
-        return ingest_id
+            await sessions_store.register_ingest(tx, ingest.id, url)
+        return ingest
 
     async def words(self, stream: Stream) -> list[str]:
         """The events told so far, without their prefix."""

@@ -6,8 +6,9 @@ from fastpix_python.models import PlaybackSettings
 
 from fastpix_server.ingest.model import PublishRequest
 from fastpix_server.live import sessions, sessions_store
+from fastpix_server.live.streams import Ingest
 
-INGEST = "11111111-2222-4333-8444-555555555555"
+INGEST = Ingest("11111111-2222-4333-8444-555555555555", "http://127.0.0.1:1")
 
 
 def created(sdk, **settings):
@@ -21,10 +22,10 @@ def publish(running, stream):
 
     async def work():
         async with running.db.unit() as tx:
-            await sessions_store.register_ingest(tx, INGEST, "http://127.0.0.1:1")
+            await sessions_store.register_ingest(tx, INGEST.id, INGEST.origin)
             begun = await sessions.begin(tx, INGEST, PublishRequest("rtmp", stream.stream_key, "127.0.0.1"))
-            await sessions.playable(tx, INGEST, begun.session.id)
-            await sessions_store.report(tx, begun.session.id, holder=INGEST, viewers=3, health={})
+            await sessions.playable(tx, INGEST.id, begun.session.id)
+            await sessions_store.report(tx, begun.session.id, holder=INGEST.id, viewers=3, health={})
 
     running.do(work())
 

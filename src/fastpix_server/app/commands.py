@@ -67,6 +67,16 @@ def worker() -> None:
 
 
 @click.command()
+def ingest() -> None:
+    """Run only live ingest: RTMP, SRT, WHIP, recording (for several machines; needs FASTPIX_DATABASE_URL)."""
+    with _spoken_errors():
+        settings = _start("ingest")
+        from fastpix_server.app import ingest as role
+
+        role.run(settings)
+
+
+@click.command()
 def migrate() -> None:
     """Bring the database to the newest schema and make the first workspace."""
     import asyncio

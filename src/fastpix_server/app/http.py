@@ -71,7 +71,8 @@ class Front:
         if "api" in self._families:
             self._apps["api"] = wiring.make_api(platform)
         if "edge" in self._families:
-            self._apps["edge"] = wiring.make_edge(platform)
+            client = await self._closing.enter_async_context(wiring.make_origin_client())
+            self._apps["edge"] = wiring.make_edge(platform, client)
             await platform.listener.start()
 
     async def stop(self) -> None:

@@ -5,6 +5,8 @@ reported again only when its configuration differs; times are unwrapped to 64 bi
 Enhanced RTMP v2 (ExVideoTagHeader, ExAudioTagHeader).
 """
 
+from typing import NamedTuple
+
 from fastpix_server.ingest import av1, h264, hevc, nal, sound
 from fastpix_server.ingest.bits import Malformed
 from fastpix_server.ingest.model import CLOCK_HZ, Kind, Sample, Track
@@ -199,53 +201,74 @@ def tag(kind: int, timestamp_ms: int, body: bytes) -> bytes:
     return b"".join((head, body, (len(body) + 11).to_bytes(4, "big")))
 
 
-class Muxer:
-    """Tracks and samples in, an FLV byte stream out. Times begin at 0 with the first sample."""
+class Message(NamedTuple):
+    """What RTMP calls a message and FLV a tag: AUDIO or VIDEO, a time, and the same body in both."""
+
+    kind: int
+    timestamp_ms: int
+    body: bytes
+
+
+class Packer:
+    """Tracks and samples in, messages out. Times begin at 0 with the first sample."""
 
     def __init__(self) -> None:
         self._tracks: dict[Kind, Track] = {}
         self._first_dts: int | None = None
 
-    @staticmethod
-    def header(*, has_video: bool, has_audio: bool) -> bytes:
-        return b"FLV\x01" + bytes((has_audio << 2 | has_video,)) + b"\x00\x00\x00\x09\x00\x00\x00\x00"
-
-    def track(self, track: Track, dts: int | None = None) -> bytes:
+    def track(self, track: Track, dts: int | None = None) -> Message:
         """The sequence header. A change of a running track stands at `dts`."""
         self._tracks[track.kind] = track
         codec, config = track.codec, track.config
         if codec == "h264":
-            return tag(VIDEO, self._ms(dts), bytes((_KEY_FRAME << 4 | _LEGACY_AVC, 0, 0, 0, 0)) + config)
+            return Message(VIDEO, self._ms(dts), bytes((_KEY_FRAME << 4 | _LEGACY_AVC, 0, 0, 0, 0)) + config)
         if codec in ("hevc", "av1"):
             start = bytes((0x80 | _KEY_FRAME << 4 | _SEQUENCE_START,))
-            return tag(VIDEO, self._ms(dts), start + _FOURCCS[codec] + config)
+            return Message(VIDEO, self._ms(dts), start + _FOURCCS[codec] + config)
         if codec == "aac":
-            return tag(AUDIO, self._ms(dts), _AAC_TAG + b"\x00" + config)
+            return Message(AUDIO, self._ms(dts), _AAC_TAG + b"\x00" + config)
         start = bytes((_ENHANCED_AUDIO << 4 | _SEQUENCE_START,))
-        return tag(AUDIO, self._ms(dts), start + _FOURCCS["opus"] + sound.opus_head(track))
+        return Message(AUDIO, self._ms(dts), start + _FOURCCS["opus"] + sound.opus_head(track))
 
-    def sample(self, sample: Sample) -> bytes:
-        """One tag. A sample whose track was not given is a mistake of the caller's."""
+    def sample(self, sample: Sample) -> Message:
+        """A sample whose track was not given is a mistake of the caller's."""
         codec = self._tracks[sample.kind].codec
         if self._first_dts is None:
             self._first_dts = sample.dts
         time_ms, cts_ms = self._ms(sample.dts), _milliseconds(sample.cts)
         if sample.kind == "audio":
             head = _AAC_TAG + b"\x01" if codec == "aac" else bytes((_ENHANCED_AUDIO << 4 | _CODED,)) + _FOURCCS["opus"]
-            return tag(AUDIO, time_ms, head + sample.data)
+            return Message(AUDIO, time_ms, head + sample.data)
         frame = _KEY_FRAME if sample.is_key else _INTER_FRAME
         cts = (cts_ms & 0xFFFFFF).to_bytes(3, "big")
         if codec == "h264":
             head = bytes((frame << 4 | _LEGACY_AVC, 1)) + cts
         else:
             head = bytes((0x80 | frame << 4 | _CODED,)) + _FOURCCS[codec] + (cts if codec == "hevc" else b"")
-        return tag(VIDEO, time_ms, head + sample.data)
+        return Message(VIDEO, time_ms, head + sample.data)
 
     def _ms(self, dts: int | None) -> int:
         """Before the beginning there is nothing: what jumps back beyond it stays at 0."""
         if dts is None or self._first_dts is None:
             return 0
         return max(0, _milliseconds(dts - self._first_dts))
+
+
+class Muxer:
+    """The same as an FLV byte stream, for ffmpeg's stdin."""
+
+    def __init__(self) -> None:
+        self._packer = Packer()
+
+    @staticmethod
+    def header(*, has_video: bool, has_audio: bool) -> bytes:
+        return b"FLV\x01" + bytes((has_audio << 2 | has_video,)) + b"\x00\x00\x00\x09\x00\x00\x00\x00"
+
+    def track(self, track: Track, dts: int | None = None) -> bytes:
+        return tag(*self._packer.track(track, dts))
+
+    def sample(self, sample: Sample) -> bytes:
+        return tag(*self._packer.sample(sample))
 
 
 def _milliseconds(ticks: int) -> int:

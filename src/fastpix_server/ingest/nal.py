@@ -22,7 +22,7 @@ def split_byte_stream(data: bytes) -> list[bytes]:
     starts = [m.start() for _, m in zip(range(MAX_UNITS_PER_SAMPLE + 1), _START.finditer(data), strict=False)]
     if len(starts) > MAX_UNITS_PER_SAMPLE:
         raise Malformed("too many NAL units in one picture")
-    ends = [*starts[1:], len(data)]
+    ends = [*starts, len(data)][1:]
     units = (data[start + 3 : end].rstrip(b"\x00") for start, end in zip(starts, ends, strict=True))
     return [unit for unit in units if unit]
 

@@ -182,10 +182,16 @@ def _read_header(buffer: bytearray, at: int, form: int, stream: _Stream) -> tupl
     return header, at
 
 
-def written(kind: int, body: bytes, *, chunk_stream: int, stream: int = 0, chunk_size: int = 128) -> bytes:
-    """A message as chunks, at time 0: what a server has to say has no time."""
-    header = struct.pack(">B3s3sB", chunk_stream, b"\x00\x00\x00", len(body).to_bytes(3, "big"), kind)
-    pieces = [header + struct.pack("<I", stream) + body[:chunk_size]]
+def written(
+    kind: int, body: bytes, *, chunk_stream: int, stream: int = 0, chunk_size: int = 128, timestamp_ms: int = 0
+) -> bytes:
+    """A message as chunks: a whole header, then pieces that refer to it."""
+    time_ms = timestamp_ms & 0xFFFFFFFF
+    extended = time_ms.to_bytes(4, "big") if time_ms >= _EXTENDED else b""
+    field = min(time_ms, _EXTENDED).to_bytes(3, "big")
+    header = struct.pack(">B3s3sB", chunk_stream, field, len(body).to_bytes(3, "big"), kind)
+    pieces = [header, struct.pack("<I", stream), extended, body[:chunk_size]]
+    again = bytes((0xC0 | chunk_stream,)) + extended
     for at in range(chunk_size, len(body), chunk_size):
-        pieces.append(bytes((0xC0 | chunk_stream,)) + body[at : at + chunk_size])
+        pieces += (again, body[at : at + chunk_size])
     return b"".join(pieces)

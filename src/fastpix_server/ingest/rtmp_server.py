@@ -12,6 +12,7 @@ import socket
 import ssl
 from collections.abc import Mapping
 from contextlib import suppress
+from typing import cast
 
 from fastpix_server.base import log
 from fastpix_server.ingest import flv, rtmp
@@ -160,10 +161,10 @@ class _Connection(asyncio.Protocol):
     # -- asyncio.Protocol
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
+        # Not checked: the transports of uvloop are no subclasses of asyncio's.
+        stream = self._transport = cast(asyncio.Transport, transport)
         if self._reason:  # dropped before it was there
-            transport.abort()
+            stream.abort()
         self._timer = self._loop.call_later(self._limits.handshake_s, self._check_handshake)
 
     def data_received(self, data: bytes) -> None:

@@ -225,11 +225,19 @@ class SrtServer:
                 if sock == self._listener:
                     self._accept()
                 elif connection is not None:
-                    connection.on_ready(events)
+                    self._serve(connection, events)
                 else:
                     self.library.unwatch(self._epoll, sock)
         finally:
             self._handled.set()
+
+    def _serve(self, connection: _Connection, events: int) -> None:
+        """A sink that fails, or a mistake of ours, costs the connection that met it and no other."""
+        try:
+            connection.on_ready(events)
+        except Exception:
+            _log.exception("srt_connection_failed", peer=connection.address)
+            connection.end("failed")
 
     def _accept(self) -> None:
         """One; when more wait, the library says so again."""

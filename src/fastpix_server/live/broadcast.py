@@ -98,7 +98,7 @@ class Broadcast:
         self._changes: dict[str, asyncio.Event] = {}
         self._texts: dict[tuple[str, Form], bytes] = {}
         self._waiters = 0
-        self._is_ended = False
+        self._is_ended = self._is_closed = False
         self._is_announced = False
         self._overlong_segments = 0
         self._silent_track: Track | None = None
@@ -254,13 +254,23 @@ class Broadcast:
         for number, entry in [*self._readers.items()]:
             self._tell(number, entry, lambda entry=entry: entry.sink.on_end("session_over"))  # type: ignore[misc]
         self._readers.clear()
+        self._wake()
+
+    def _wake(self) -> None:
         changes, self._changes = self._changes, {}
         for event in changes.values():
             event.set()
 
     async def close(self) -> None:
-        """Nothing of it runs any more; what is in memory can still be asked for."""
-        self.end()
+        """Nothing of it runs any more; what is in memory can still be asked for.
+
+        A session that has not ended goes on elsewhere: its playlists stay open, whoever waits is told to come again.
+        """
+        if self._connection is not None:
+            self._connection.on_end("shutdown")
+        self._package.end()
+        self._is_closed = True
+        self._wake()
         await self._stage.close()
 
     # -- viewers ------------------------------------------------------------------------------------------------
@@ -402,6 +412,8 @@ class Broadcast:
         try:
             async with asyncio.timeout(limit_s):
                 while not is_there() and not self._is_ended:
+                    if self._is_closed:
+                        return False
                     await self._changes.setdefault(rendition.name, asyncio.Event()).wait()
         except TimeoutError:
             return False

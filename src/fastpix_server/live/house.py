@@ -44,13 +44,11 @@ _refusals = Counter("fastpix_live_refusals", "Encoders that were not let in.", [
 class House:
     """Make it before `listener.start()`; `start` registers it, `close` hands everything over. It is the Door."""
 
-    def __init__(
-        self, db: Database, listener: Listener, objects: ObjectStore, origin: str, *, make_push: MakePush
-    ) -> None:
+    def __init__(self, db: Database, listener: Listener, objects: ObjectStore, *, make_push: MakePush) -> None:
         self._db = db
         self._objects = objects
         self._make_push = make_push
-        self.ingest = Ingest(ids.new_uuid(), origin)
+        self.ingest = Ingest(ids.new_uuid(), "")
         self._running: dict[str, Running] = {}  # by session
         self._locks: weakref.WeakValueDictionary[str, asyncio.Lock] = weakref.WeakValueDictionary()
         self._tasks: set[asyncio.Task[None]] = set()
@@ -61,8 +59,9 @@ class House:
         listener.on(telling.CHANGED, self._on_changed)
         listener.on_reconnect(self._on_reconnect)
 
-    async def start(self) -> None:
-        """Whoever had this origin address before is dead; what it held is ours when this returns."""
+    async def start(self, origin: str) -> None:
+        """`origin`: where edges reach us. Whoever had this address before is dead; what it held is ours afterwards."""
+        self.ingest = Ingest(self.ingest.id, origin)
         await self._register()
         self._loop_task = asyncio.create_task(self._loop(), name="live-house")
 

@@ -238,3 +238,18 @@ async def take_orphans(tx: Tx, ingest: Ingest) -> list[Session]:
         taken.append(session)
         _log.info("session_taken_over", stream_id=session.stream_id, session_id=session.id, state=session.state)
     return taken
+
+
+async def care_for_orphan(tx: Tx, orphan: Session) -> Session | None:
+    """What time does to a session that nobody holds: publishing, waiting, ended. None when somebody holds it now."""
+    stream = await store.find(tx, orphan.stream_id, lock=True)  # the stream's row before the session's, as everywhere
+    session = await sessions_store.find(tx, orphan.id, lock=True)
+    if session is None or session.holder != orphan.holder or session.released_at is not None:
+        return None
+    if await sessions_store.is_held(tx, session, lease_s=LEASE_S):
+        return None
+    if session.state == "publishing":
+        session = await disconnected(tx, session.holder, session.id, session.epoch) or session
+        await show(tx, session, None)
+    overdue = await sessions_store.is_overdue(tx, session.id) if session.state != "ended" else None
+    return session if overdue is None else await _end(tx, stream, session, overdue)

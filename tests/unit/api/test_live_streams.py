@@ -9,6 +9,7 @@ from fastpix_server.access import service as access
 from fastpix_server.base import ids
 from fastpix_server.ingest.model import PublishRequest
 from fastpix_server.live import sessions, sessions_store
+from fastpix_server.live.streams import Ingest
 
 PATH = "/live/streams"
 OPEN = {
@@ -16,7 +17,7 @@ OPEN = {
     "userAgents": {"defaultPolicy": "allow", "allow": [], "deny": []},
 }
 BODY = {"playbackSettings": {"accessPolicy": "public"}, "inputMediaSettings": {}}
-INGEST = "11111111-2222-4333-8444-555555555555"
+INGEST = Ingest("11111111-2222-4333-8444-555555555555", "http://127.0.0.1:1")
 
 
 async def create(api, settings=None, **playback):
@@ -42,12 +43,12 @@ async def words(api, stream_id):
 async def publish(api, stream, *, is_playable=True):
     """What an ingest process does when an encoder comes."""
     async with api.db.unit() as tx:
-        await sessions_store.register_ingest(tx, INGEST, "http://127.0.0.1:1")
+        await sessions_store.register_ingest(tx, INGEST.id, INGEST.origin)
         begun = await sessions.begin(tx, INGEST, PublishRequest("rtmp", stream["streamKey"], "127.0.0.1"))
     assert isinstance(begun, sessions.Begun), begun
     if is_playable:
         async with api.db.unit() as tx:
-            await sessions.playable(tx, INGEST, begun.session.id)
+            await sessions.playable(tx, INGEST.id, begun.session.id)
     return begun.session
 
 
@@ -320,7 +321,9 @@ async def test_viewers_and_health_are_what_the_ingest_told_last(api):
     assert (await api.http.get(f"{path}/health")).json()["data"] == idle
     session = await publish(api, made)
     async with api.db.unit() as tx:
-        await sessions_store.report(tx, session.id, holder=INGEST, viewers=17, health={"bitrateBps": 1e6, "fps": 30.0})
+        await sessions_store.report(
+            tx, session.id, holder=INGEST.id, viewers=17, health={"bitrateBps": 1e6, "fps": 30.0}
+        )
     assert (await api.http.get(f"{path}/viewer-count")).json()["data"] == {"views": 17}
     told = (await api.http.get(f"{path}/health")).json()["data"]
     assert (told["isPublishing"], told["viewers"], told["sessionId"]) == (True, 17, session.id)

@@ -140,8 +140,10 @@ class Intake:
             self._wait_with(sample)
         elif epoch.video != self.video:
             self.counts.dropped += 1  # of another configuration, and it is too early for another epoch
+            epoch.refused += 1
         elif epoch.picture(sample):
             self._remember(sample)
+            epoch.drain(self._sounds)
         else:
             self._jump(epoch, sample)
 
@@ -153,7 +155,8 @@ class Intake:
 
     def _must_change(self, epoch: "_Epoch", sample: Sample) -> bool:
         is_same = epoch.video == self.video and (self.audio is None or epoch.audio == self.audio)
-        return not is_same and sample.is_key and epoch.length_s >= EPOCH_MIN_S
+        waited_s = epoch.refused * epoch.usual_step / CLOCK_HZ
+        return not is_same and sample.is_key and epoch.length_s + waited_s >= EPOCH_MIN_S
 
     def _jump(self, epoch: "_Epoch", sample: Sample) -> None:
         self.counts.jumps += 1
@@ -260,6 +263,7 @@ class _Epoch:
         reorder: int,
     ) -> None:
         self.video, self.audio = video, audio
+        self.refused = 0  # pictures that came too early for the next epoch
         self._taker, self._counts, self._base, self._start = taker, counts, base, start
         self._steps: Steps | None = None
         self._pending: tuple[int, Sample] | None = None
@@ -285,6 +289,10 @@ class _Epoch:
             return (self._steps.now if self._steps else self._start) / CLOCK_HZ
         assert self._grid is not None
         return self._grid.next_s
+
+    def _lags(self) -> bool:
+        """Sound that is farther than the pictures waits: it may belong to the next epoch."""
+        return self.video is None or self._lag_s() > 0
 
     @property
     def usual_step(self) -> int:
@@ -341,9 +349,9 @@ class _Epoch:
         sounds.extend(kept)
 
     def drain(self, sounds: deque[tuple[Track, Sample]]) -> bool:
-        """Frames that have a place are taken. False when the first that is left is of another clock."""
+        """Frames are taken as far as the pictures are. False when the first that is left is of another clock."""
         is_jump = False
-        while sounds and self._grid is not None and sounds[0][0] == self.audio:
+        while sounds and self._grid is not None and sounds[0][0] == self.audio and self._lags():
             sample = sounds[0][1]
             if not self._is_grid_begun:
                 self._is_grid_begun = True
@@ -357,6 +365,8 @@ class _Epoch:
                 late_s = (self._grid.next - self._grid.position(sample.dts)) / self._grid.rate_hz
                 self._late_s = min(LATE_MAX_S, max(self._late_s, LATE_S + late_s))
                 self._counts.dropped += 1
+            elif self.video is not None and self._silence_s(fit.silent_frames) > self._reference_s():
+                break
             else:
                 self._fill(fit.silent_frames)
                 self._take(sample)
