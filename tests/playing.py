@@ -8,6 +8,7 @@ import socket
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
+import aiohttp
 import httpx
 from granian.constants import Interfaces
 from granian.server.embed import Server
@@ -17,6 +18,8 @@ from fastpix_server.db.notify import Listener
 from fastpix_server.db.pool import Database
 from fastpix_server.edge.app import create_edge
 from fastpix_server.edge.context import EdgeContext
+from fastpix_server.edge.origin_auth import OriginAuth
+from fastpix_server.edge.origins import Origins
 from fastpix_server.engine.plan import Plan
 from fastpix_server.playback import service
 from fastpix_server.playback.model import AccessPolicy
@@ -26,6 +29,7 @@ from fastpix_server.storage.open import Storage, open_store
 
 # Edges of one stage are one installation.
 PATH_KEYS = PathKeys(bytes(32))
+ORIGIN_KEY = bytes(range(32))
 
 
 @dataclasses.dataclass
@@ -60,6 +64,7 @@ class Playing:
 
     async def edge_app(self, *, wait_s: float = 20.0):  # type: ignore[no-untyped-def]
         listener = Listener(self.url)
+        asking = await self._stack.enter_async_context(aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)))
         app = create_edge(
             EdgeContext(
                 db=self.db,
@@ -68,6 +73,7 @@ class Playing:
                 public_url="http://edge",
                 path_keys=PATH_KEYS,
                 segment_wait_s=wait_s,
+                origins=Origins(asking, OriginAuth(ORIGIN_KEY), self.db),
             )
         )
         await listener.start()

@@ -16,6 +16,7 @@ import httpx
 import pytest
 from starlette.routing import Route
 from tests import footage, live_segments
+from tests.airing import on_air
 from tests.planned import planned
 from tests.playing import PATH_KEYS, Playing, Published, playing
 from tests.running_platform import RunningPlatform
@@ -56,6 +57,9 @@ RECORDED_BY_PATH = {
     **{route: url for route, url in BY_PATH.items() if not route.endswith("/init.mp4")},
     "/{playback_id}/{signature}/{revision}/{rendition}/init-{epoch}.mp4": "/{id}/{pass}/{revision}/source/init-0.mp4",
 }
+# A running session has parts beside its segments; everything else is named as in its recording.
+LIVE_BY_TOKEN = [*RECORDED_BY_TOKEN.values(), "/{id}/{revision}/source/0.0.m4s", "/{id}/{revision}/a0/index.m3u8"]
+LIVE_BY_PATH = [*RECORDED_BY_PATH.values(), "/{id}/{pass}/{revision}/source/0.0.m4s"]
 # Nothing of a media is behind these: the player page is the same for every id, and uploads have keys of their own.
 NO_MEDIA = {"/play/{playback_id}", "/play/assets/{digest}/{name}", "/upload/{upload_id}"}
 
@@ -162,6 +166,42 @@ async def test_every_kind_of_url_of_a_recording_is_decided_alike(house: House) -
     recorded = dataclasses.replace(house, video=await recording_of(house))
     await tokens_decide(recorded, list(RECORDED_BY_TOKEN.values()))
     await paths_decide(recorded, list(RECORDED_BY_PATH.values()))
+
+
+async def test_every_kind_of_url_of_a_running_session_is_decided_alike(house: House) -> None:
+    air = await on_air(house.stage, workspace_id=house.mine, policy="private")
+    plan = dataclasses.replace(house.video.plan, revision=air.running.session.revision)
+    live = dataclasses.replace(house, video=Published(air.stream.target_id, air.playback_id.id, plan, house.mine))
+    await tokens_decide(live, LIVE_BY_TOKEN)
+    await paths_decide(live, LIVE_BY_PATH)
+
+
+async def test_a_token_that_runs_out_ends_a_broadcast_for_its_viewer(house: House) -> None:
+    air = await on_air(house.stage, workspace_id=house.mine, policy="private")
+    plan = dataclasses.replace(house.video.plan, revision=air.running.session.revision)
+    live = dataclasses.replace(house, video=Published(air.stream.target_id, air.playback_id.id, plan, house.mine))
+    now_s = int(time.time())
+    for left_s, most_s in ((90, 150), (7 * 86_400, 24 * 3600)):
+        text = live.good(exp=now_s + left_s)
+        master = await served(house.edge, live.url("/{id}.m3u8", text=text))
+        passed = re.findall(rf"^{air.playback_id.id}/(1\.[0-9]+\.\S+?)/", master.text, re.MULTILINE)[0]
+        expires_at_s = int(passed.split(".")[1])
+        assert min(left_s, 3600) <= expires_at_s - now_s <= most_s
+        await served(house.edge, live.url(LIVE_BY_PATH[0], passed=passed))
+    assert "path_expired" in await refused(house.edge, live.url(LIVE_BY_PATH[0], passed=live.signed(left_s=-1)))
+
+
+async def test_restrictions_hold_on_every_kind_of_url_of_a_running_session(house: House) -> None:
+    rules: dict[str, object] = {"domains": {"defaultPolicy": "deny", "allow": ["example.com"], "deny": []}}
+    air = await on_air(house.stage, workspace_id=house.mine, restrictions=rules)
+    revision = air.running.session.revision
+    passed = PATH_KEYS.sign(air.playback_id.id, revision, int(time.time()) + 600, None)
+    for form in (*LIVE_BY_TOKEN, *LIVE_BY_PATH):
+        url = form.format(**{"id": air.playback_id.id, "revision": revision, "pass": passed})
+        await served(house.edge, url, Origin="https://www.example.com")
+        for origin in ("https://evil-example.com", "null"):
+            assert "website" in await refused(house.edge, url, 403, Origin=origin)
+        assert "website" in await refused(house.edge, url, 403)
 
 
 async def recording_of(house: House) -> Published:

@@ -26,6 +26,8 @@ from fastpix_server.playback.artifacts import PictureFormat
 _MANIFEST_PARAMS = (
     "minResolution", "min_resolution", "maxResolution", "max_resolution", "resolution", "renditionOrder", "dvrMode",
 )  # fmt: skip
+# What was given for a token is kept by the one who has it, and not long: the token runs out, the stream goes on.
+PRIVATE_AGE_S = 10
 _NUMBER = re.compile(r"0|[1-9][0-9]{0,8}")
 _PART = re.compile(r"(0|[1-9][0-9]{0,8})\.(0|[1-9][0-9]{0,8})")
 _RENDITION = re.compile(r"[a-z0-9]{1,16}")
@@ -119,12 +121,16 @@ class Live:
         self, request: Request, playable: LivePlayable, found: Answer, *, is_immutable: bool = False
     ) -> Response:
         cache = f"public, max-age={found.max_age_s}" + (", immutable" if is_immutable else "")
+        if not playable.is_open and playable.path_expires_at_s is None:
+            kept = f"private, max-age={min(found.max_age_s, PRIVATE_AGE_S)}"
+        else:
+            kept = cached(playable, cache)
         return body(
             request,
             found.body,
             media_type=found.media_type,
             etag=hashlib.blake2b(found.body, digest_size=10).hexdigest(),
-            cache=cached(playable, cache) if found.max_age_s > 0 else NO_STORE,
+            cache=kept if found.max_age_s > 0 else NO_STORE,
         )
 
 
