@@ -62,6 +62,13 @@ async def insert(
     )
 
 
+async def has_rows(tx: Tx, session_id: str) -> bool:
+    result = await tx.execute(
+        text("select exists (select from live_segments where session_id = :id)"), {"id": session_id}
+    )
+    return bool(result.scalar_one())
+
+
 async def rows(tx: Tx, session_id: str) -> list[JournalRow]:
     """In order of numbers."""
     result = await tx.execute(

@@ -108,7 +108,9 @@ class Recorder:
         self._held_bytes = 0
         self._newest = -1
         self._written = -1
+        # By epoch: its renditions, and its first number.
         self._seen: dict[int, set[str]] = {}
+        self._first: dict[int, int] = {}
         self._inits: set[str] = set()
         self._lost_numbers: dict[int, None] = {}
         self._is_losing = False
@@ -142,6 +144,7 @@ class Recorder:
         self._held_bytes += len(segment.data)
         self._newest = max(self._newest, segment.number)
         self._seen.setdefault(segment.epoch, set()).add(segment.rendition.name)
+        self._first.setdefault(segment.epoch, segment.number)
         self._is_losing = False
         self._news.set()
 
@@ -223,45 +226,57 @@ class Recorder:
             self._written = max(self._written, number)
 
     async def _store(self, pending: _Number) -> None:
-        segment = pending.waiting[0]
+        """All renditions at once: a store that is far away must keep up with the stream."""
+        batch = list(pending.waiting)
+        outcomes = await asyncio.gather(*(self._put(segment) for segment in batch), return_exceptions=True)
+        for segment, outcome in zip(batch, outcomes, strict=True):
+            if outcome is None:
+                pending.waiting.remove(segment)
+                self._held_bytes -= len(segment.data)
+                pending.infos.append(segment.rendition)
+                pending.rows.append(_row(segment))
+        for outcome in outcomes:
+            if outcome is not None:
+                raise outcome
+
+    async def _put(self, segment: FinishedSegment) -> None:
         name = segment.rendition.name
         header = init_key(self._spec.place, name, segment.epoch)
         if header not in self._inits:
             await self._objects.put(header, segment.init, durable=True)
             self._inits.add(header)
         await self._objects.put(segment_key(self._spec.place, name, segment.number), segment.data, durable=True)
-        pending.waiting.pop(0)
-        self._held_bytes -= len(segment.data)
-        pending.infos.append(segment.rendition)
-        pending.rows.append(
-            JournalRow(
-                rendition=name,
-                number=segment.number,
-                epoch=segment.epoch,
-                start_ticks=segment.start_ticks,
-                duration_ticks=segment.duration_ticks,
-                timescale=segment.rendition.timescale,
-                pdt_ms=segment.pdt_ms,
-                size_bytes=len(segment.data),
-                is_discontinuity=segment.is_discontinuity,
-            )
-        )
 
     def _is_due(self, pending: _Number) -> bool:
-        """Has everything come that will come? Who takes part in an epoch is known once its second number is there."""
+        """Has everything come that will come? Who takes part in an epoch is known once its first number is past."""
         if self._is_closing or pending.is_late or time.monotonic() - pending.since_s >= HOLD_S:
             return True
-        return self._newest > pending.number and pending.renditions >= self._seen[pending.epoch]
+        is_known = pending.number > self._first[pending.epoch] or self._newest > pending.number
+        return is_known and pending.renditions >= self._seen[pending.epoch]
 
     async def _commit(self, pending: _Number) -> bool:
         rows, infos = list(pending.rows), list(pending.infos)
         async with self._db.unit() as tx:
             if not await journal.open_for_writing(tx, self._spec.session_id):
                 return False
-            if self._written < 0 and self._spec.is_recorded:
+            if self._written < 0 and self._spec.is_recorded and not await journal.has_rows(tx, self._spec.session_id):
                 await recordings.begin(tx, self._spec, media_policy=self._media_policy)
             await journal.insert(tx, self._spec.session_id, {pending.epoch: infos}, rows)
         _stored.inc(len(rows))
         pending.rows = pending.rows[len(rows) :]
         pending.infos = pending.infos[len(infos) :]
         return True
+
+
+def _row(segment: FinishedSegment) -> JournalRow:
+    return JournalRow(
+        rendition=segment.rendition.name,
+        number=segment.number,
+        epoch=segment.epoch,
+        start_ticks=segment.start_ticks,
+        duration_ticks=segment.duration_ticks,
+        timescale=segment.rendition.timescale,
+        pdt_ms=segment.pdt_ms,
+        size_bytes=len(segment.data),
+        is_discontinuity=segment.is_discontinuity,
+    )

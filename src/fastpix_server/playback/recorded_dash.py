@@ -17,7 +17,7 @@ _CHANNELS = "urn:mpeg:dash:23003:3:audio_channel_configuration:2011"
 def manifest(recording: Recording, videos: Sequence[Facts], *, root: str) -> str:
     """`videos` in the order to list; `root` is the folder of the renditions' URIs, relative to the manifest."""
     names = [facts.name for facts in videos]
-    longest_s = max(length for s in recording.stretches for t in s.tracks for length in t.lengths_s())
+    longest_s = max(t.longest_s for s in recording.stretches for t in s.tracks)
     begins_s = Fraction(0)
     periods = []
     for number, stretch in enumerate(recording.stretches):

@@ -6,7 +6,6 @@ players align renditions by them; a segment that a rendition lacks is listed as 
 
 import datetime
 from collections.abc import Sequence
-from fractions import Fraction
 
 from fastpix_server.playback.model import Measured
 from fastpix_server.playback.rates import target_duration_s
@@ -38,13 +37,13 @@ def multivariant(
 def media(recording: Recording, name: str, *, is_closed: bool = True) -> str:
     """All segments of one rendition; URIs are relative to the playlist itself. One that is not closed will grow."""
     tracks = [(stretch, stretch.track(name)) for stretch in recording.stretches]
-    lengths_s = [length for stretch, track in tracks for length in (track or stretch.tracks[0]).lengths_s()]
+    longest_s = max((track or stretch.tracks[0]).longest_s for stretch, track in tracks)
     has_gaps = any(track is None or track.has_gaps for _, track in tracks)
     lines = [
         "#EXTM3U",
         f"#EXT-X-VERSION:{8 if has_gaps else 7}",
         "#EXT-X-INDEPENDENT-SEGMENTS",
-        f"#EXT-X-TARGETDURATION:{target_duration_s(lengths_s)}",
+        f"#EXT-X-TARGETDURATION:{target_duration_s([longest_s])}",
         "#EXT-X-MEDIA-SEQUENCE:0",
         f"#EXT-X-PLAYLIST-TYPE:{'VOD' if is_closed else 'EVENT'}",
     ]
@@ -60,19 +59,20 @@ def media(recording: Recording, name: str, *, is_closed: bool = True) -> str:
 def _stretch(stretch: Stretch, track: Track | None) -> list[str]:
     lines = [f"#EXT-X-PROGRAM-DATE-TIME:{_clock(stretch.pdt_ms)}"]
     if track is None:
-        for k, length_s in enumerate(stretch.tracks[0].lengths_s(), stretch.first):
-            lines += ["#EXT-X-GAP", *_segment(k, length_s)]
+        lead = stretch.tracks[0]
+        for k, duration in enumerate(lead.durations, stretch.first):
+            lines += ["#EXT-X-GAP", *_segment(k, duration / lead.facts.timescale)]
         return lines
     lines.append(f'#EXT-X-MAP:URI="init-{stretch.epoch}.mp4"')
-    for k, (length_s, size) in enumerate(zip(track.lengths_s(), track.sizes, strict=True), stretch.first):
+    for k, (duration, size) in enumerate(zip(track.durations, track.sizes, strict=True), stretch.first):
         if not size:
             lines.append("#EXT-X-GAP")
-        lines += _segment(k, length_s)
+        lines += _segment(k, duration / track.facts.timescale)
     return lines
 
 
-def _segment(number: int, length_s: Fraction) -> tuple[str, str]:
-    return f"#EXTINF:{float(length_s):.6f},", f"{number}.m4s"
+def _segment(number: int, length_s: float) -> tuple[str, str]:
+    return f"#EXTINF:{length_s:.6f},", f"{number}.m4s"
 
 
 def _media(audio: Facts, uri: str, is_default: bool) -> str:

@@ -13,13 +13,13 @@ import bisect
 import dataclasses
 import functools
 import itertools
+import math
 from array import array
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from fractions import Fraction
 from typing import Any, Literal
 
 from fastpix_server.playback.model import Measured
-from fastpix_server.playback.rates import measure
 
 # 32 bits: a segment lasts seconds and has megabytes. Arrays, as eight hours in four renditions are 57,600 segments.
 _WORDS = "I"
@@ -58,13 +58,13 @@ class Track:
     def has_gaps(self) -> bool:
         return 0 in self.sizes
 
+    @property
+    def longest_s(self) -> Fraction:
+        return Fraction(max(self.durations), self.facts.timescale)
+
     def start_s(self, k: int) -> Fraction:
         """Of its k-th segment, from the beginning of the stretch; `k` may be the count (the end)."""
         return Fraction(sum(self.durations[:k]), self.facts.timescale)
-
-    def lengths_s(self) -> Iterator[Fraction]:
-        timescale = self.facts.timescale
-        return (Fraction(d, timescale) for d in self.durations)
 
 
 @dataclasses.dataclass(frozen=True, slots=True, eq=False)
@@ -145,13 +145,7 @@ class Recording:
         found = {}
         for facts in self.renditions:
             tracks = [t for s in self.stretches if (t := s.track(facts.name)) is not None]
-            stored = [
-                (size, length)
-                for track in tracks
-                for size, length in zip(track.sizes, track.lengths_s(), strict=True)
-                if size
-            ]
-            found[facts.name] = measure([size for size, _ in stored], [length for _, length in stored])
+            found[facts.name] = _measure(tracks)
         return found
 
     def rendition(self, name: str) -> Facts | None:
@@ -181,13 +175,42 @@ class Recording:
         found: list[Stretch] = []
         begins_s = Fraction(0)
         for stretch in self.stretches:
-            edges = [begins_s, *(begins_s + t for t in itertools.accumulate(stretch.tracks[0].lengths_s()))]
-            low = max(bisect.bisect_right(edges, start_s) - 1, 0)
-            high = min(bisect.bisect_left(edges, end_s), stretch.count)
-            if low < high and start_s < edges[-1]:
+            lead = stretch.tracks[0]
+            edges = [0, *itertools.accumulate(lead.durations)]
+            start, end = ((t - begins_s) * lead.facts.timescale for t in (start_s, end_s))
+            low = max(bisect.bisect_right(edges, start) - 1, 0)
+            high = min(bisect.bisect_left(edges, end), stretch.count)
+            if low < high and start < edges[-1]:
                 found.append(stretch.part(low, high))
-            begins_s = edges[-1]
+            begins_s += stretch.duration_s
         return Recording(found) if found else None
+
+
+def _measure(tracks: Sequence[Track]) -> Measured:
+    """As rates.measure, in integers: eight hours must not hold up the event loop. Windows end at gaps and holes."""
+    longest = max(d / t.facts.timescale for t in tracks for d in t.durations)
+    target_s = max(1, math.floor(longest + 0.5))
+    size_bytes = sum(sum(t.sizes) for t in tracks)
+    length_s = sum(d / t.facts.timescale for t in tracks for d, size in zip(t.durations, t.sizes, strict=True) if size)
+    average = math.ceil(size_bytes * 8 / length_s)
+    peak = max((_peak(t, target_s) for t in tracks), default=0.0)
+    return Measured(max(math.ceil(peak), average), average)
+
+
+def _peak(track: Track, target_s: int) -> float:
+    """The largest rate of a run of segments that lasts 0.5 to 1.5 target durations (RFC 8216, 4.3.4.2)."""
+    timescale, durations, sizes = track.facts.timescale, track.durations, track.sizes
+    low, high = target_s * timescale // 2, target_s * timescale * 3 // 2
+    best = 0.0
+    for first in range(len(sizes)):
+        size, ticks = 0, 0
+        for k in range(first, len(sizes)):
+            size, ticks = size + sizes[k], ticks + durations[k]
+            if ticks > high or not sizes[k]:
+                break
+            if ticks >= low:
+                best = max(best, size * 8 * timescale / ticks)
+    return best
 
 
 def _spot(stretch: Stretch, at_s: Fraction, name: str) -> Spot | None:

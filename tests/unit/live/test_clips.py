@@ -4,15 +4,18 @@ import datetime
 import re
 from fractions import Fraction
 from pathlib import Path
+from typing import Literal
 
 import httpx
 import pytest
 from tests import footage, live_segments
 from tests.playing import Playing, until
+from tests.unit.keys import signing
 from tests.unit.live.conftest import Studio
 from tests.unit.live.test_recordings import finish, playback_id
 
-from fastpix_server.base import errors
+from fastpix_server.base import errors, ids
+from fastpix_server.keys import store as keys_store
 from fastpix_server.live import clips
 from fastpix_server.live.clips import ClipJobs, Range
 from fastpix_server.live.model import SessionSpec
@@ -24,7 +27,11 @@ from fastpix_server.playback.service import LiveSession
 
 
 async def on_air(
-    studio: Studio, spec: SessionSpec, *, origin: str | None = "http://127.0.0.1:9", policy: str = "public"
+    studio: Studio,
+    spec: SessionSpec,
+    *,
+    origin: str | None = "http://127.0.0.1:9",
+    access_policy: Literal["public", "private"] = "public",
 ) -> str:
     """The stream of that session, published; its playback id."""
     stream_id = spec.stream_id
@@ -39,7 +46,7 @@ async def on_air(
     )
     async with studio.db.unit() as tx:
         named = await playback.create_id(
-            tx, workspace_id=spec.workspace_id, target_id=stream_id, access_policy="public"
+            tx, workspace_id=spec.workspace_id, target_id=stream_id, access_policy=access_policy
         )
         await playback.publish_live(tx, target_id=stream_id, workspace_id=spec.workspace_id, session=session)
     return named.id
@@ -281,3 +288,45 @@ def test_a_range_is_cut_to_its_greatest_length() -> None:
     wanted = clips.parse({"start": "100", "end": "10000"})
     assert wanted is not None
     assert Fraction(wanted.end_s or 0) - wanted.start_s == clips.MAX_CLIP_S
+
+
+async def test_a_clip_is_kept_on_every_kind_of_storage(any_studio: Studio) -> None:
+    spec = any_studio.spec()
+    await any_studio.record(spec, live_segments.session(epochs=2))
+    await finish(any_studio, spec)
+    async with any_studio.db.unit() as tx:
+        clip_id = await clips.keep(
+            tx,
+            Range(6, 10, None),
+            session_id=spec.session_id,
+            stream_id=spec.stream_id,
+            workspace_id=spec.workspace_id,
+            place=spec.place,
+            playback_id=spec.session_id,
+            default_access="private",
+        )
+    assert clip_id is not None
+    objects = any_studio.storage.objects
+    await ClipJobs(any_studio.db, objects).make(clip_id)
+    await objects.delete_prefix(spec.place)
+    kept = await objects.list_sizes(f"live/{clip_id}/source")
+    assert sorted(key.rpartition("/")[2] for key in kept) == ["3.m4s", "4.m4s", "init-0.mp4", "init-1.mp4"]
+    assert (await any_studio.described(clip_id))["duration"] == 4.0
+
+
+async def test_a_clip_of_a_private_stream_lies_below_a_signed_path(studio: Studio, stage: Playing) -> None:
+    spec = studio.spec()
+    await studio.record(spec, live_segments.session())
+    named = await on_air(studio, spec, access_policy="private")
+    client = await stage.edge()
+    assert (await client.get(f"/{named}.m3u8?start=2&end=6")).status_code == 401
+    assert await clips_of(studio, spec) == []  # who may not watch may not clip
+    kid = ids.new_uuid()
+    async with studio.db.unit() as tx:
+        await keys_store.insert(tx, key_id=kid, workspace_id=spec.workspace_id, public_pem=signing.pair().public_pem)
+    text = signing.token(signing.claims(named, kid=kid), kid=kid)
+    playlist, base = await _shown(client, f"/{named}.m3u8?start=2&end=6&token={text}")
+    assert re.findall(r"^(\d+)\.m4s$", playlist, re.M) == ["1", "2"]
+    assert re.fullmatch(rf"/{named}/1\.\d+\.\S+/{spec.revision}/source", base)
+    (clip,) = await clips_of(studio, spec)
+    assert clip["playbackIds"][0]["accessPolicy"] == "private"  # type: ignore[index]
