@@ -122,6 +122,7 @@ def welcome(settings: "Settings", credentials: "Credentials") -> str:
             f"  Username   {credentials.username}",
             f"  Password   {credentials.password}",
             f"  Reference  {base}/docs",
+            *_encoders(settings),
             "",
             "  Your first media:",
             "",
@@ -133,6 +134,11 @@ def welcome(settings: "Settings", credentials: "Credentials") -> str:
             "",
         ]
     )
+
+
+def _encoders(settings: "Settings") -> list[str]:
+    port = settings.ingest.rtmp_port
+    return [f"  Encoders   rtmp://{settings.http.host}:{port}/live"] if port else []
 
 
 def _serve(families: "frozenset[Family]") -> None:

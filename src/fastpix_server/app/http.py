@@ -66,7 +66,8 @@ class Front:
 
     async def start(self) -> None:
         platform = await self._closing.enter_async_context(wiring.open_platform(self._settings, pool_size=_POOL_SIZE))
-        own = health.Endpoints(platform)
+        # Both families in one process is how the supervisor runs us, with everything else beside us.
+        own = health.Endpoints(platform, expects_ingest=len(self._families) == 2)
         self._apps = {"own": own}
         if "api" in self._families:
             self._apps["api"] = wiring.make_api(platform)
