@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Callable
 from http.cookiejar import DefaultCookiePolicy
 from pathlib import Path
 
+import aiohttp
 import httpx
 from granian.constants import Interfaces
 from granian.server.embed import Server
@@ -21,6 +22,8 @@ from fastpix_server.db.pool import Database
 from fastpix_server.edge.app import create_edge
 from fastpix_server.edge.context import EdgeContext
 from fastpix_server.edge.licence_servers import LicenceServers
+from fastpix_server.edge.origin_auth import OriginAuth
+from fastpix_server.edge.origins import Origins
 from fastpix_server.engine.plan import Plan
 from fastpix_server.playback import content_keys, service
 from fastpix_server.playback.model import AccessPolicy
@@ -31,6 +34,7 @@ from fastpix_server.storage.open import Storage, open_store
 # Edges and workers of one stage are one installation.
 PATH_KEYS = PathKeys(bytes(32))
 MASTER = Keys(bytes(32))
+ORIGIN_KEY = bytes(range(32))
 
 
 @dataclasses.dataclass
@@ -70,6 +74,7 @@ class Playing:
         self, *, wait_s: float = 20.0, licences: LicenceServers | None = None
     ):
         listener = Listener(self.url)
+        asking = await self._stack.enter_async_context(aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)))
         app = create_edge(
             EdgeContext(
                 db=self.db,
@@ -79,6 +84,7 @@ class Playing:
                 path_keys=PATH_KEYS,
                 licences=licences or LicenceServers(),
                 segment_wait_s=wait_s,
+                origins=Origins(asking, OriginAuth(ORIGIN_KEY), self.db),
             )
         )
         await listener.start()

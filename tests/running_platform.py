@@ -34,12 +34,16 @@ class RunningPlatform:
         self.data_dir = folder / "data"
         self.port = free_port()
         self.base_url = f"http://127.0.0.1:{self.port}"
+        self.rtmp_port, self.rtmps_port, self.srt_port = free_port(), free_port(), free_port()
         self.log_path = folder / "platform.log"
         self._environ = clean_environ(
             FASTPIX_DATA_DIR=str(self.data_dir),
             FASTPIX_HTTP_PORT=str(self.port),
             FASTPIX_FETCH_ALLOW_CIDRS="127.0.0.0/8",
             FASTPIX_HTTP_WORKERS="1",
+            FASTPIX_RTMP_PORT=str(self.rtmp_port),
+            FASTPIX_RTMPS_PORT=str(self.rtmps_port),
+            FASTPIX_SRT_PORT=str(self.srt_port),
             # Tests poll, and share one access token; the limit itself has tests of its own.
             FASTPIX_RATE_LIMIT_PER_S="1000",
             FASTPIX_RATE_LIMIT_BURST="1000",
@@ -98,7 +102,7 @@ class RunningPlatform:
         return [supervisor, *supervisor.children(recursive=True)]
 
     def role(self, name: str) -> psutil.Process:
-        """The process that the supervisor started for a role: worker, http or postgres."""
+        """The process that the supervisor started for a role: worker, ingest, http or postgres."""
         for child in psutil.Process(self.process.pid).children():
             command = child.cmdline()
             if name == "postgres" and command and command[0].endswith("/postgres"):

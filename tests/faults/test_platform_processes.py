@@ -75,7 +75,7 @@ def test_kill_9_of_the_supervisor_leaves_no_process(mine: RunningPlatform):
     mine.start()
 
 
-@pytest.mark.parametrize("name", ["http", "worker", "postgres"])
+@pytest.mark.parametrize("name", ["http", "worker", "ingest", "postgres"])
 def test_a_role_that_was_killed_comes_back(shared: RunningPlatform, name: str):
     shared.wait_until_ready()
     old = shared.role(name)
@@ -167,7 +167,7 @@ def test_a_setting_that_is_unknown_is_one_sentence(folder: Path):
     assert not (folder / "never").exists()
 
 
-@pytest.mark.parametrize("role", ["api", "edge", "worker", "migrate"])
+@pytest.mark.parametrize("role", ["api", "edge", "worker", "ingest", "migrate"])
 def test_a_role_on_its_own_says_that_it_needs_a_database(role: str, folder: Path):
     refused = fastpix(role, FASTPIX_DATA_DIR=str(folder / "other"), FASTPIX_HTTP_PORT=str(free_port()))
     assert refused.returncode != 0

@@ -7,17 +7,18 @@ import base64
 import dataclasses
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from urllib.parse import quote, urljoin
 
 import httpx
 import pytest
 from starlette.routing import Route
-from tests import footage
+from tests import footage, live_segments
+from tests.airing import on_air
 from tests.journeys.gated import House, refused, served, until_refused
 from tests.planned import planned
-from tests.playing import PATH_KEYS
+from tests.playing import PATH_KEYS, Published
 from tests.running_platform import RunningPlatform
 from tests.unit.keys import signing
 from tests.unit.keys.signing import claims, pair, token
@@ -26,6 +27,8 @@ from tests.web_server import FileServer
 from fastpix_server.base import ids
 from fastpix_server.edge import picture_cookie
 from fastpix_server.keys.model import KeyPair
+from fastpix_server.live import recordings
+from fastpix_server.live.recorder import Recorder
 from fastpix_server.playback import service as playback
 from fastpix_server.playback.model import AccessPolicy
 from fastpix_server.playback.signed_path import PICTURES, PathKeys, expiry_s
@@ -60,6 +63,18 @@ BY_PICTURE_PASS = {
     "/{playback_id}/{signature}/advanced-spritesheet.{format}": "/{id}/{pass}/advanced-spritesheet.jpg?interval=2",
 }
 SCOPED = [(form, "") for form in BY_PATH.values()] + [(form, PICTURES) for form in BY_PICTURE_PASS.values()]
+# Recordings of live streams have one header per connection of the publisher, and no other URLs of their own.
+RECORDED_BY_TOKEN = {
+    **{route: url for route, url in BY_TOKEN.items() if not route.endswith("/init.mp4") and "spritesheet" not in route},
+    "/{playback_id}/{revision}/{rendition}/init-{epoch}.mp4": "/{id}/{revision}/source/init-0.mp4",
+}
+RECORDED_BY_PATH = {
+    **{route: url for route, url in BY_PATH.items() if not route.endswith("/init.mp4")},
+    "/{playback_id}/{signature}/{revision}/{rendition}/init-{epoch}.mp4": "/{id}/{pass}/{revision}/source/init-0.mp4",
+}
+# A running session has parts beside its segments; everything else is named as in its recording.
+LIVE_BY_TOKEN = [*RECORDED_BY_TOKEN.values(), "/{id}/{revision}/source/0.0.m4s", "/{id}/{revision}/a0/index.m3u8"]
+LIVE_BY_PATH = [*RECORDED_BY_PATH.values(), "/{id}/{pass}/{revision}/source/0.0.m4s"]
 # Nothing of a media is behind these: the player page is the same for every id, and uploads have keys of their own.
 NO_MEDIA = {"/play/{playback_id}", "/play/assets/{digest}/{name}", "/upload/{upload_id}"}
 
@@ -69,7 +84,8 @@ async def test_every_kind_of_url_that_the_edge_has_is_a_row_of_this_matrix(house
     found = {route.path for route in app.routes if isinstance(route, Route)}
     assert len(found) == len(app.routes)
     media = {path for path in found if "playback_id" in path and not path.startswith("/play/")}
-    assert media == BY_TOKEN.keys() | BY_PATH.keys() | BY_PICTURE_PASS.keys() | BY_LICENCE_TOKEN.keys()
+    planned_media = BY_TOKEN.keys() | BY_PATH.keys() | BY_PICTURE_PASS.keys() | BY_LICENCE_TOKEN.keys()
+    assert media == planned_media | RECORDED_BY_TOKEN.keys() | RECORDED_BY_PATH.keys()
     others = {path for path in found - media if not path.startswith("/upload")}
     assert others <= NO_MEDIA
 
@@ -79,14 +95,81 @@ async def test_every_kind_of_url_refuses_every_bad_token_and_serves_every_good_o
     house: House, policy: AccessPolicy
 ) -> None:
     await house.show(policy)
+    await tokens_decide(house, list(BY_TOKEN.values()))
+
+
+async def test_every_kind_of_url_of_a_recording_is_decided_alike(house: House) -> None:
+    recorded = dataclasses.replace(house, video=await recording_of(house))
+    await tokens_decide(recorded, list(RECORDED_BY_TOKEN.values()))
+    await paths_decide(recorded, scoped(RECORDED_BY_PATH.values()))
+
+
+async def test_every_kind_of_url_of_a_running_session_is_decided_alike(house: House) -> None:
+    air = await on_air(house.stage, workspace_id=house.mine, policy="private")
+    plan = dataclasses.replace(house.video.plan, revision=air.running.session.revision)
+    live = dataclasses.replace(house, video=Published(air.stream.target_id, air.playback_id.id, plan, house.mine))
+    await tokens_decide(live, LIVE_BY_TOKEN)
+    await paths_decide(live, scoped(LIVE_BY_PATH))
+
+
+async def test_a_token_that_runs_out_ends_a_broadcast_for_its_viewer(house: House) -> None:
+    air = await on_air(house.stage, workspace_id=house.mine, policy="private")
+    plan = dataclasses.replace(house.video.plan, revision=air.running.session.revision)
+    live = dataclasses.replace(house, video=Published(air.stream.target_id, air.playback_id.id, plan, house.mine))
+    now_s = int(time.time())
+    for left_s, most_s in ((90, 150), (7 * 86_400, 24 * 3600)):
+        text = live.good(exp=now_s + left_s)
+        master = await served(house.edge, live.url("/{id}.m3u8", text=text))
+        passed = re.findall(rf"^{air.playback_id.id}/(1\.[0-9]+\.\S+?)/", master.text, re.MULTILINE)[0]
+        expires_at_s = int(passed.split(".")[1])
+        assert min(left_s, 3600) <= expires_at_s - now_s <= most_s
+        await served(house.edge, live.url(LIVE_BY_PATH[0], passed=passed))
+    assert "path_expired" in await refused(house.edge, live.url(LIVE_BY_PATH[0], passed=live.signed(left_s=-1)))
+
+
+async def test_restrictions_hold_on_every_kind_of_url_of_a_running_session(house: House) -> None:
+    rules: dict[str, object] = {"domains": {"defaultPolicy": "deny", "allow": ["example.com"], "deny": []}}
+    air = await on_air(house.stage, workspace_id=house.mine, restrictions=rules)
+    revision = air.running.session.revision
+    passed = PATH_KEYS.sign(air.playback_id.id, revision, int(time.time()) + 600, None)
+    for form in (*LIVE_BY_TOKEN, *LIVE_BY_PATH):
+        url = form.format(**{"id": air.playback_id.id, "revision": revision, "pass": passed})
+        await served(house.edge, url, Origin="https://www.example.com")
+        for origin in ("https://evil-example.com", "null"):
+            assert "website" in await refused(house.edge, url, 403, Origin=origin)
+        assert "website" in await refused(house.edge, url, 403)
+
+
+async def recording_of(house: House) -> Published:
+    """A private recording in the workspace of the house; of its plan only the revision means anything."""
+    stage = house.stage
+    spec = live_segments.spec(workspace_id=house.mine)
+    recorder = Recorder(stage.db, stage.storage.objects, spec, media_policy="private")
+    for segment in live_segments.session():
+        recorder.on_segment(segment)
+    await recorder.close()
+    async with stage.db.unit() as tx:
+        assert await recordings.finish(tx, spec)
+        [named] = await playback.list_ids(tx, spec.session_id)
+    plan = dataclasses.replace(house.video.plan, revision=spec.revision)
+    return Published(spec.session_id, named.id, plan, house.mine)
+
+
+def scoped(forms: Iterable[str]) -> list[tuple[str, str]]:
+    """Forms below a signed path, each with the pass that it needs; pictures have one of their own."""
+    thumbnail = BY_PICTURE_PASS["/{playback_id}/{signature}/thumbnail.{format}"]
+    return [*((form, "") for form in forms), (thumbnail, PICTURES)]
+
+
+async def tokens_decide(house: House, forms: list[str]) -> None:
     edge, playback_id = house.edge, house.video.playback_id
     theirs, deleted = await house.key(pair("foreign"), house.theirs), await house.key(pair("third"))
     dying = house.good(deleted, pair("third"))
-    for form in BY_TOKEN.values():
+    for form in forms:
         await served(edge, house.url(form, text=dying))
     await house.delete_key(deleted)
     await until_refused(edge, house.url(form, text=dying))
-    for form in BY_TOKEN.values():
+    for form in forms:
         # Made for each form: some are good or bad by half a minute, and a slow machine takes longer for them all.
         now_s = int(time.time())
         attacks = signing.attacks(playback_id, house.kid, pair(), other_kid=house.other_kid, now_s=now_s)
@@ -140,13 +223,17 @@ async def test_every_licence_url_refuses_every_bad_token_and_lets_every_good_one
 @pytest.mark.parametrize("policy", ["private", "drm"])
 async def test_every_signed_path_is_refused_when_anything_of_it_is_wrong(house: House, policy: AccessPolicy) -> None:
     await house.show(policy)
+    await paths_decide(house, SCOPED)
+
+
+async def paths_decide(house: House, forms: list[tuple[str, str]]) -> None:
     edge, other = house.edge, ids.new_uuid()
     deleted = await house.key(pair("third"))
-    for form, scope in SCOPED:
+    for form, scope in forms:
         await served(edge, house.url(form, passed=house.scoped(scope, kid=deleted)))
     await house.delete_key(deleted)
     await until_refused(edge, house.url(form, passed=house.scoped(scope, kid=deleted)))
-    for form, scope in SCOPED:
+    for form, scope in forms:
         good = house.scoped(scope)
         keyless = PATH_KEYS.sign(house.video.playback_id, scope or house.video.plan.revision, 4_000_000_000, None)
         bad = {

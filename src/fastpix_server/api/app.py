@@ -11,10 +11,14 @@ from fastpix_server.api import (
     drm,
     errors,
     iam,
+    live_clips,
+    live_playback_ids,
+    live_streams,
     media,
     playback_ids,
     reference,
     signing_keys,
+    simulcasts,
     uploads,
 )
 from fastpix_server.api.context import ApiContext
@@ -50,6 +54,10 @@ def create_api(context: ApiContext) -> FastAPI:
         drm.routes,
         media.routes,
         playback_ids.routes,
+        live_clips.routes,
+        live_streams.routes,
+        live_playback_ids.routes,
+        simulcasts.routes,
     ):
         api.include_router(routes)
     document.describe(api, server_url=f"{context.public_url}/v1")

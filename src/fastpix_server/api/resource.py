@@ -1,5 +1,6 @@
 """How a resource is routed: every operation is a unit, and knows what it answers."""
 
+import re
 from collections.abc import Callable
 from typing import Annotated, Any
 
@@ -13,6 +14,7 @@ from fastpix_server.base.fields import refused
 
 Endpoint = Callable[..., Any]
 
+_HEX = re.compile(r"[0-9a-f]{32}")
 # Literal members of /on-demand that are no media: where one is not routed (yet), it is unknown, not malformed.
 _NOT_IDS = frozenset({"upload", "uploads", "playlists", "drm-configurations"})
 
@@ -42,3 +44,15 @@ MediaId = Annotated[str, Path(alias="mediaId", json_schema_extra={"format": "uui
 PlaybackIdInPath = Annotated[
     str, Path(alias="playbackId", json_schema_extra={"format": "uuid"}), AfterValidator(path_id)
 ]
+
+
+def hex_id(value: str) -> str:
+    """Streams and simulcast targets are named by 32 hex digits; the spec writes some of them as UUIDs (contract 1)."""
+    plain = value.lower().replace("-", "") if ids.is_uuid(value.lower()) else value.lower()
+    if _HEX.fullmatch(plain) is None:
+        raise refused("is invalid")
+    return plain
+
+
+StreamId = Annotated[str, Path(alias="streamId"), AfterValidator(hex_id)]
+SimulcastId = Annotated[str, Path(alias="simulcastId"), AfterValidator(hex_id)]

@@ -68,6 +68,16 @@ def worker() -> None:
 
 
 @click.command()
+def ingest() -> None:
+    """Run only live ingest: RTMP, SRT, WHIP, recording (for several machines; needs FASTPIX_DATABASE_URL)."""
+    with _spoken_errors():
+        settings = _start("ingest")
+        from fastpix_server.app import ingest as role
+
+        role.run(settings)
+
+
+@click.command()
 def migrate() -> None:
     """Bring the database to the newest schema and make the first workspace."""
     import asyncio
@@ -146,6 +156,7 @@ def welcome(settings: "Settings", credentials: "Credentials") -> str:
             f"  Username   {credentials.username}",
             f"  Password   {credentials.password}",
             f"  Reference  {base}/docs",
+            *_encoders(settings),
             "",
             "  Your first media:",
             "",
@@ -157,6 +168,11 @@ def welcome(settings: "Settings", credentials: "Credentials") -> str:
             "",
         ]
     )
+
+
+def _encoders(settings: "Settings") -> list[str]:
+    port = settings.ingest.rtmp_port
+    return [f"  Encoders   rtmp://{settings.http.host}:{port}/live"] if port else []
 
 
 def _serve(families: "frozenset[Family]") -> None:

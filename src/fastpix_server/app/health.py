@@ -18,6 +18,7 @@ from sqlalchemy import text
 from fastpix_server.base import errors, log
 from fastpix_server.db import migrate
 from fastpix_server.jobs.worker import STALLED_AFTER_S
+from fastpix_server.live import ingests
 from fastpix_server.storage.port import StorageError
 
 if TYPE_CHECKING:
@@ -37,8 +38,10 @@ _METRICS_TYPE = b"text/plain; version=0.0.4; charset=utf-8"
 class Endpoints:
     """The three paths of PATHS as an ASGI app."""
 
-    def __init__(self, platform: "Platform") -> None:
+    def __init__(self, platform: "Platform", *, expects_ingest: bool = False) -> None:
+        """`expects_ingest`: live ingest runs beside us, so we are ready only with it."""
         self._platform = platform
+        self._expects_ingest = expects_ingest
         self._storage_tested_at = float("-inf")
         self._storage_is_fine = False
         self._storage_lock = asyncio.Lock()
@@ -75,6 +78,8 @@ class Endpoints:
                         {"age_s": STALLED_AFTER_S},
                     )
                     checks["worker"] = bool(heard.scalar_one())
+            if self._expects_ingest:
+                checks["ingest"] = bool(checks["migrations"] and await ingests.living(self._platform.db))
         except errors.Unavailable:
             _log.warning("not_ready", part="database")
         return checks

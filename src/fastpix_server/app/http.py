@@ -67,12 +67,14 @@ class Front:
 
     async def start(self) -> None:
         platform = await self._closing.enter_async_context(wiring.open_platform(self._settings, pool_size=_POOL_SIZE))
-        own = health.Endpoints(platform)
+        # Both families in one process is how the supervisor runs us, with everything else beside us.
+        own = health.Endpoints(platform, expects_ingest=len(self._families) == 2)
         self._apps = {"own": own}
         if "api" in self._families:
             self._apps["api"] = wiring.make_api(platform)
         if "edge" in self._families:
-            self._apps["edge"] = wiring.make_edge(platform)
+            client = await self._closing.enter_async_context(wiring.make_origin_client())
+            self._apps["edge"] = wiring.make_edge(platform, client)
         await platform.listener.start()
 
     async def stop(self) -> None:
@@ -113,7 +115,7 @@ class Front:
             try:
                 await app(inner, receive, observed_send)
             except Exception:
-                _log.exception("request_failed", family=family, method=scope["method"], path=scope["path"])
+                _log.exception("request_failed", family=family, method=scope["method"], path=_loggable(scope["path"]))
                 if status:
                     raise  # the head is out: only a broken connection can say that the rest is missing
                 await health.answer(observed_send, 500, {"error": "internal"})
@@ -127,7 +129,7 @@ class Front:
                     "http_request",
                     family=family,
                     method=scope["method"],
-                    path=scope["path"],
+                    path=_loggable(scope["path"]),
                     status=status,
                     duration_ms=round(elapsed_s * 1000, 1),
                 )
@@ -157,6 +159,11 @@ def choose_family(path: str, host: str) -> str:
 
 def is_below(path: str, folder: str) -> bool:
     return path == folder or path.startswith(folder + "/")
+
+
+def _loggable(path: str) -> str:
+    """WHIP URLs end in a stream key or in the secret of a session."""
+    return "/whip/..." if path.startswith("/whip/") else path
 
 
 def _host(scope: "Scope") -> str:

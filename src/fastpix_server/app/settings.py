@@ -35,6 +35,12 @@ VARIABLES: Mapping[str, str] = {
     "FASTPIX_RTMP_PORT": "1935",
     "FASTPIX_RTMPS_PORT": "1936",
     "FASTPIX_SRT_PORT": "8890",
+    "FASTPIX_TLS_CERT": "a self-signed one",
+    "FASTPIX_TLS_KEY": "a self-signed one",
+    "FASTPIX_WHIP_ANNOUNCE": "none",
+    "FASTPIX_ORIGIN_HOST": "127.0.0.1",
+    "FASTPIX_ORIGIN_PORT": "a free one, kept",
+    "FASTPIX_ORIGIN_URL": "from the two above",
     "FASTPIX_DATABASE_URL": "embedded PostgreSQL",
     "FASTPIX_CLICKHOUSE_URL": "embedded ClickHouse engine",
     "FASTPIX_STORAGE_URL": "file://<data>/objects",
@@ -124,11 +130,18 @@ class Urls:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Ingest:
-    """Ports of live ingest; 0 is off."""
+    """Ports of live ingest; 0 is off. `origin_*`: where edges reach what an ingest process has in memory; port 0 is
+    one that is chosen at the first start and kept."""
 
     rtmp_port: int
     rtmps_port: int
     srt_port: int
+    tls_cert: str
+    tls_key: str
+    whip_announce: tuple[str, ...]
+    origin_host: str
+    origin_port: int
+    origin_url: str | None
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -211,11 +224,7 @@ def _read(reader: "_Reader") -> Settings:
         data_dir=data_dir,
         http=http,
         urls=_urls(reader, http),
-        ingest=Ingest(
-            rtmp_port=reader.number("FASTPIX_RTMP_PORT", 1935, 0, 65535),
-            rtmps_port=reader.number("FASTPIX_RTMPS_PORT", 1936, 0, 65535),
-            srt_port=reader.number("FASTPIX_SRT_PORT", 8890, 0, 65535),
-        ),
+        ingest=_ingest(reader),
         fetch=Fetch(
             allow_cidrs=reader.parsed("FASTPIX_FETCH_ALLOW_CIDRS", (), _networks),
             max_size_bytes=reader.number("FASTPIX_FETCH_MAX_SIZE_BYTES", 64 * 1024**3, 1, _MAX_FETCH_BYTES),
@@ -249,6 +258,29 @@ def _http(reader: "_Reader") -> Http:
         host=reader.parsed("FASTPIX_HOST", "127.0.0.1", _host),
         port=reader.number("FASTPIX_HTTP_PORT", 8080, 1, 65535),
         workers=reader.number("FASTPIX_HTTP_WORKERS", workers, 1, _MAX_HTTP_WORKERS),
+    )
+
+
+def _ingest(reader: "_Reader") -> Ingest:
+    cert, key = (reader.parsed(f"FASTPIX_TLS_{part}", "", _file) for part in ("CERT", "KEY"))
+    if bool(cert) != bool(key):
+        reader.problems.append("FASTPIX_TLS_CERT and FASTPIX_TLS_KEY belong together: set both, or neither.")
+    origin_host = reader.parsed("FASTPIX_ORIGIN_HOST", "127.0.0.1", _host)
+    origin_url = reader.parsed("FASTPIX_ORIGIN_URL", None, _base_url)
+    if origin_host in ("0.0.0.0", "::") and origin_url is None:  # noqa: S104
+        reader.problems.append(
+            "FASTPIX_ORIGIN_URL is not set: say under which address other machines reach FASTPIX_ORIGIN_HOST."
+        )
+    return Ingest(
+        rtmp_port=reader.number("FASTPIX_RTMP_PORT", 1935, 0, 65535),
+        rtmps_port=reader.number("FASTPIX_RTMPS_PORT", 1936, 0, 65535),
+        srt_port=reader.number("FASTPIX_SRT_PORT", 8890, 0, 65535),
+        tls_cert=cert,
+        tls_key=key,
+        whip_announce=reader.parsed("FASTPIX_WHIP_ANNOUNCE", (), _addresses),
+        origin_host=origin_host,
+        origin_port=reader.number("FASTPIX_ORIGIN_PORT", 0, 0, 65535),
+        origin_url=origin_url,
     )
 
 
@@ -392,6 +424,23 @@ def _networks(text: str) -> tuple[Network, ...]:
         except ValueError:
             raise ValueError(f"has {part!r}: give networks such as 10.0.0.0/8, separated by commas.") from None
     return tuple(networks)
+
+
+def _addresses(text: str) -> tuple[str, ...]:
+    found = []
+    for part in filter(None, (part.strip() for part in text.split(","))):
+        try:
+            found.append(str(ipaddress.ip_address(part)))
+        except ValueError:
+            raise ValueError(f"has {part!r}: give IP addresses such as 203.0.113.7, separated by commas.") from None
+    return tuple(found)
+
+
+def _file(text: str) -> str:
+    path = Path(text).expanduser().absolute()
+    if not (path.is_file() and os.access(path, os.R_OK)):
+        raise ValueError(f"is {text!r}: give the path of a PEM file that can be read.")
+    return str(path)
 
 
 def _username(text: str) -> str:

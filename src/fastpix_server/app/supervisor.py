@@ -34,6 +34,7 @@ STABLE_S = 60.0
 # Drain budgets; together under the 10 s that the run contract promises.
 HTTP_DRAIN_S = 2.5
 WORKER_DRAIN_S = 4.5
+INGEST_DRAIN_S = 3.0  # beside the worker's
 DATABASE_DRAIN_S = 2.0
 MIGRATE_TIMEOUT_S = 300
 READY_TIMEOUT_S = 60
@@ -83,7 +84,9 @@ class Supervisor:
         self._settings = settings
         self._on_ready = on_ready
         self._database = Role("postgres", DATABASE_DRAIN_S)
-        self._roles = [Role("worker", WORKER_DRAIN_S), Role("http", HTTP_DRAIN_S)]
+        self._http = Role("http", HTTP_DRAIN_S)
+        self._inner = [Role("worker", WORKER_DRAIN_S), Role("ingest", INGEST_DRAIN_S)]
+        self._roles = [*self._inner, self._http]
         self._postgres: EmbeddedPostgres | None = None
         self._environ: dict[str, str] = {}
         self._wake = asyncio.Event()
@@ -200,8 +203,8 @@ class Supervisor:
     async def _drain(self) -> None:
         """HTTP first, so that nothing new begins; the database last, because the others still write."""
         _log.info("platform_stopping")
-        for role in reversed(self._roles):
-            await self._stop(role)
+        await self._stop(self._http)
+        await asyncio.gather(*(self._stop(role) for role in self._inner))
         if self._postgres is not None:
             await asyncio.to_thread(self._postgres.stop, self._database.drain_s)
         _log.info("platform_stopped")

@@ -16,10 +16,13 @@ from fastpix_server.db.pool import Database
 from fastpix_server.storage.open import Storage, open_store
 
 if TYPE_CHECKING:
+    import aiohttp
     from starlette.types import ASGIApp
 
     from fastpix_server.edge.licence_servers import LicenceServers
+    from fastpix_server.edge.origin_auth import OriginAuth
     from fastpix_server.jobs.registry import Registry
+    from fastpix_server.live.running import MakePush
     from fastpix_server.playback.worker import SegmentMaker
 
 # Queue -> jobs at once in one worker process: fetching waits for networks, preparing and filling use the cores.
@@ -88,12 +91,16 @@ def make_api(platform: Platform) -> "ASGIApp":
     )
 
 
-def make_edge(platform: Platform) -> "ASGIApp":
+def make_edge(platform: Platform, client: "aiohttp.ClientSession") -> "ASGIApp":
+    """`client` asks origin servers; the caller closes it."""
     from fastpix_server.edge.app import create_edge
     from fastpix_server.edge.context import EdgeContext
+    from fastpix_server.edge.origins import Origins
+    from fastpix_server.edge.whip_hop import RemoteWhip
     from fastpix_server.playback.signed_path import PathKeys
 
     urls = platform.settings.urls
+    origins = Origins(client, make_origin_auth(platform), platform.db)
     return create_edge(
         EdgeContext(
             db=platform.db,
@@ -104,6 +111,8 @@ def make_edge(platform: Platform) -> "ASGIApp":
             stream_url=urls.stream,
             images_url=urls.images,
             licences=_licence_servers(platform.settings),
+            origins=origins,
+            whip=RemoteWhip(client, origins),
         )
     )
 
@@ -123,6 +132,41 @@ def _licence_servers(settings: Settings) -> "LicenceServers":
     )
 
 
+def make_origin_client() -> "aiohttp.ClientSession":
+    """For an edge: connections to origin servers, which are few machines of ours and no strangers."""
+    import aiohttp
+
+    from fastpix_server.edge.origins import MAX_ASKED
+
+    connector = aiohttp.TCPConnector(limit=MAX_ASKED + 100)
+    return aiohttp.ClientSession(connector=connector, trust_env=False, cookie_jar=aiohttp.DummyCookieJar())
+
+
+def make_push(platform: Platform) -> "MakePush":
+    """Simulcast goes where URL inputs may go."""
+    from collections.abc import Callable
+
+    from fastpix_server.base.guard import AddressPolicy
+    from fastpix_server.live.push import Push
+    from fastpix_server.live.push import Target as There
+    from fastpix_server.live.running import Pusher
+    from fastpix_server.live.streams import Target
+
+    policy = AddressPolicy(platform.settings.fetch.allow_cidrs)
+
+    def make(target: Target, on_state: Callable[[str], None]) -> Pusher:
+        there = There.parse(target.url, target.stream_key)
+        return Push(there, policy=policy, on_state=lambda state, _reason: on_state(state))
+
+    return make
+
+
+def make_origin_auth(platform: Platform) -> "OriginAuth":
+    from fastpix_server.edge.origin_auth import OriginAuth, key_of
+
+    return OriginAuth(key_of(platform.keys.path_master))
+
+
 def make_segment_maker(platform: Platform) -> "SegmentMaker":
     from fastpix_server.playback.worker import SegmentMaker
 
@@ -134,6 +178,9 @@ def make_registry(platform: Platform, maker: "SegmentMaker") -> "Registry":
     from fastpix_server.api import idempotency
     from fastpix_server.base.guard import AddressPolicy
     from fastpix_server.jobs.registry import Registry
+    from fastpix_server.live.clips import ClipJobs
+    from fastpix_server.live.jobs import LiveJobs
+    from fastpix_server.live.recordings import RecordingJobs
     from fastpix_server.media.fetch import FetchLimits, MediaFetch
     from fastpix_server.media.jobs import MediaJobs
     from fastpix_server.media.uploads import UploadJobs
@@ -146,6 +193,9 @@ def make_registry(platform: Platform, maker: "SegmentMaker") -> "Registry":
     limits = FetchLimits(max_size_bytes=settings.fetch.max_size_bytes, total_s=settings.fetch.timeout_s)
     MediaFetch(platform.db, platform.storage, AddressPolicy(settings.fetch.allow_cidrs), limits).register(registry)
     UploadJobs(platform.db, platform.storage, settings.urls.public).register(registry)
+    RecordingJobs(platform.db, platform.storage.objects).register(registry)
+    LiveJobs(platform.db).register(registry)
+    ClipJobs(platform.db, platform.storage.objects).register(registry)
     registry.add(playback.FILL_JOB, maker.fill, queue="fill")
 
     async def purge_kept() -> None:

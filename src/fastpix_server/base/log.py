@@ -14,6 +14,8 @@ import structlog
 # Libraries that say more than an operator wants at `info`; their warnings still come through.
 _QUIET_LIBRARIES = (
     "aiohttp",
+    "aioice",
+    "aiortc",
     "alembic",
     "asyncio",
     "granian",

@@ -58,6 +58,8 @@ class Database:
             pool_recycle=CONNECTION_AGE_S,
             # The server may have been restarted since a connection was last used: ask before trusting it.
             pool_pre_ping=True,
+            # Errors are logged, and parameters hold stream keys and secrets.
+            hide_parameters=True,
             connect_args={"connect_timeout": CONNECT_TIMEOUT_S},
         )
         return cls(url, engine)

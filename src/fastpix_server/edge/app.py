@@ -6,7 +6,7 @@ Invariant: everything a viewer can ask for is a route of this file's list; every
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 
-from fastpix_server.edge import uploads
+from fastpix_server.edge import uploads, whip
 from fastpix_server.edge.context import EdgeContext
 from fastpix_server.edge.delivery import Delivery
 from fastpix_server.edge.errors import on_exception
@@ -30,6 +30,7 @@ def create_edge(context: EdgeContext) -> Starlette:
             *Sheets(delivery).routes(),
             *Player(context).routes(),
             *uploads.routes(context),
+            *(whip.routes(context.whip) if context.whip is not None else ()),
         ],
         exception_handlers={HTTPException: on_exception, Exception: on_exception},
     )

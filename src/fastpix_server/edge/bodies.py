@@ -4,8 +4,10 @@ Invariant: a range is only cut from the version that its ETag names; several ran
 whole, as the RFC allows.
 """
 
+import hashlib
 import re
 from collections.abc import Mapping
+from typing import Literal
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -17,7 +19,16 @@ IMMUTABLE = "public, max-age=31536000, immutable"
 SHORT = "public, max-age=10"
 NO_STORE = "no-store"
 
+Kind = Literal["hls", "dash"]
+HLS_TYPE = "application/vnd.apple.mpegurl"
+DASH_TYPE = "application/dash+xml"
+
 _RANGE = re.compile(r"bytes=([0-9]{0,18})-([0-9]{0,18})")
+
+
+def digest(data: bytes) -> str:
+    """An ETag for text that is written for the request."""
+    return hashlib.blake2b(data, digest_size=10).hexdigest()
 
 
 def preflight() -> Response:

@@ -5,6 +5,8 @@ import dataclasses
 from fastpix_server.db.notify import Listener
 from fastpix_server.db.pool import Database
 from fastpix_server.edge.licence_servers import LicenceServers
+from fastpix_server.edge.origins import Origins
+from fastpix_server.ingest.whip_model import WhipSessions
 from fastpix_server.playback.signed_path import PathKeys
 from fastpix_server.storage.open import Storage
 
@@ -24,3 +26,7 @@ class EdgeContext:
     licences: LicenceServers = dataclasses.field(default_factory=LicenceServers)
     # How long a request for a segment that nobody has made yet may wait before it is told to come back.
     segment_wait_s: float = 30.0
+    # The way to what is live; without it no stream is ever ready.
+    origins: Origins | None = None
+    # Where WebRTC publishers go; without it there is no /whip.
+    whip: WhipSessions | None = None

@@ -14,8 +14,9 @@ from fastpix_server.base.errors import FieldError
 from fastpix_server.edge.bodies import preflight
 from fastpix_server.edge.context import EdgeContext
 from fastpix_server.edge.errors import answer
+from fastpix_server.edge.watching import Watching
 from fastpix_server.keys.tokens import Purpose
-from fastpix_server.playback.admission import Admission, Brought, Playable
+from fastpix_server.playback.admission import Admission, Admitted, AnyPlayable, Brought, Playable
 from fastpix_server.playback.demand import Demand
 from fastpix_server.playback.gate import Viewer
 from fastpix_server.playback.signed_path import PICTURES
@@ -31,8 +32,19 @@ class Delivery:
         self.context = context
         self.admission = Admission(context.db, context.listener, path_keys=context.path_keys)
         self.demand = Demand(context.db, context.listener, context.storage.objects, wait_s=context.segment_wait_s)
+        self.watching = Watching(context.origins) if context.origins is not None else None
 
     async def admit(self, request: Request, *, purpose: Purpose = "media", cookie: str | None = None) -> Playable:
+        """For what is made of planned media only; also raises NotFound for live streams and recordings."""
+        return _planned(await self.admit_any(request, purpose=purpose, cookie=cookie))
+
+    async def admit_revision(self, request: Request) -> Playable:
+        """As `admit`, and raises NotFound for the URLs of a plan that was replaced."""
+        return _planned(await self.admit_any_revision(request))
+
+    async def admit_any(
+        self, request: Request, *, purpose: Purpose = "media", cookie: str | None = None
+    ) -> AnyPlayable:
         """Raises what `Admission.admit` raises. `cookie` is a pass that is good for what is asked, and nothing more."""
         headers = request.headers
         viewer = Viewer.from_headers(
@@ -49,15 +61,21 @@ class Delivery:
         )
         return await self.admission.admit(path["playback_id"], viewer, brought, purpose=purpose)
 
-    async def admit_revision(self, request: Request) -> Playable:
-        """Also raises NotFound for the URLs of a plan that was replaced."""
-        playable = await self.admit(request)
-        if request.path_params["revision"] != playable.target.plan.revision:
+    async def admit_any_revision(self, request: Request) -> AnyPlayable:
+        """Also raises NotFound for the URLs of a plan or a session that was replaced."""
+        playable = await self.admit_any(request)
+        if request.path_params["revision"] != playable.revision:
             raise errors.NotFound("This version of the video was replaced; load the manifest again.")
         return playable
 
 
-def cached(playable: Playable, shared: str) -> str:
+def _planned(playable: AnyPlayable) -> Playable:
+    if not isinstance(playable, Playable):
+        raise errors.NotFound("There is no such file of a live stream or its recording.")
+    return playable
+
+
+def cached(playable: Admitted, shared: str) -> str:
     """Cache-Control of an answer that anybody may keep as `shared` says, if anybody may have it.
 
     Below a signed path too, for as long as the path is good: only who has the path can name the answer. Other answers

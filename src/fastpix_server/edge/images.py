@@ -5,6 +5,7 @@ Below a signed path too, and by the cookie that a player has got with the manife
 Invariants: sizes and times are bounded and snapped, so the number of different pictures of a media is bounded too.
 """
 
+import dataclasses
 from collections.abc import Mapping
 from typing import get_args
 
@@ -16,23 +17,23 @@ from fastpix_server.base import errors
 from fastpix_server.base.errors import FieldError
 from fastpix_server.edge import picture_cookie
 from fastpix_server.edge.bodies import body
-from fastpix_server.edge.delivery import Delivery, cached, number, route
+from fastpix_server.edge.delivery import Delivery, cached, route
+from fastpix_server.edge.live import Live
+from fastpix_server.edge.pictures import TYPES, parse_shape, read_number
 from fastpix_server.engine.plan import Plan
-from fastpix_server.playback.artifacts import Fit, Picture, PictureFormat
+from fastpix_server.playback.admission import LivePlayable, Playable, RecordedPlayable
+from fastpix_server.playback.artifacts import Picture, PictureFormat
 
-MAX_SIDE_PX = 4096
 # Finer than any frame rate that we publish (60/s); it keeps endless decimals from being endless pictures.
 SNAP_MS = 10
 # Longer than a manifest, as a picture of a media never changes; shorter than for ever, as its URL has no revision.
 CACHE = "public, max-age=3600"
 
-TYPES: dict[str, str] = {"jpg": "image/jpeg", "png": "image/png", "webp": "image/webp"}
-_FITS = get_args(Fit)
-
 
 class Images:
     def __init__(self, delivery: Delivery) -> None:
         self._delivery = delivery
+        self._live = Live(delivery)
 
     def routes(self) -> list[Route]:
         return [
@@ -44,13 +45,15 @@ class Images:
         form = request.path_params["format"]
         if form not in get_args(PictureFormat):
             raise errors.NotFound("Pictures are jpg, png or webp.")
-        playable = await self._delivery.admit(request, cookie=picture_cookie.read(request))
-        plan = playable.target.plan
-        if plan.video is None:
+        playable = await self._delivery.admit_any(request, cookie=picture_cookie.read(request))
+        if isinstance(playable, LivePlayable):
+            return await self._live.picture(request, playable, form)
+        timing = _timing(playable)
+        if timing is None:
             raise errors.NotFound("This media has sound only, so there is no picture of it.")
-        picture = parse(request.query_params, plan, form)
+        picture = parse(request.query_params, timing, form)
         found = await self._delivery.demand.get(playable.target, picture)
-        etag = f"{plan.revision}-{picture}-{len(found.data):x}".replace("/", "-")
+        etag = f"{playable.revision}-{picture}-{len(found.data):x}".replace("/", "-")
         return body(
             request,
             found.data,
@@ -61,37 +64,40 @@ class Images:
         )
 
 
-def parse(params: Mapping[str, str], plan: Plan, form: PictureFormat) -> Picture:
+@dataclasses.dataclass(frozen=True, slots=True)
+class Timing:
+    """A time within the last frame, and where the media ends."""
+
+    last_s: float
+    duration_s: float
+
+
+def _timing(playable: Playable | RecordedPlayable) -> Timing | None:
+    """None for sound only."""
+    if isinstance(playable, RecordedPlayable):
+        recording = playable.target.recording
+        video = next(iter(recording.videos), None)
+        if video is None:
+            return None
+        duration_s = float(recording.duration_s)
+        return Timing(duration_s - (0.5 / video.fps if video.fps > 0 else 0), duration_s)
+    plan = playable.target.plan
+    return None if plan.video is None else timing_of(plan)
+
+
+def timing_of(plan: Plan) -> Timing:
+    timeline = plan.timeline
+    return Timing(timeline.duration_s - timeline.frame_ticks / timeline.timescale, timeline.duration_s)
+
+
+def parse(params: Mapping[str, str], timing: Timing, form: PictureFormat) -> Picture:
     """Raises Invalid with every bad field. Without a time it is the middle of the video."""
     bad: list[FieldError] = []
-
-    def read(field: str, low: float, high: float, default: float) -> float:
-        value = params.get(field, "")
-        if not value:
-            return default
-        try:
-            return number(value, field, low, high)
-        except errors.Invalid as invalid:
-            bad.extend(invalid.fields)
-            return default
-
-    duration_s = plan.timeline.duration_s
-    at_s = read("time", 0, duration_s, duration_s / 2)
-    width = read("width", 1, MAX_SIDE_PX, 0)
-    height = read("height", 1, MAX_SIDE_PX, 0)
-    for field, value in (("width", width), ("height", height)):
-        if value != int(value):
-            bad.append(FieldError(field, "must be a whole number of pixels"))
-    fit = params.get("fit_mode") or "preserve"
-    if fit not in _FITS:
-        bad.append(FieldError("fit_mode", "must be one of " + ", ".join(_FITS)))
-    if bad:
-        raise errors.Invalid(*bad)
-    return Picture(_snapped_ms(at_s, plan), int(width), int(height), fit, form)  # type: ignore[arg-type]
+    at_s = read_number(params, "time", 0, timing.duration_s, timing.duration_s / 2, bad)
+    shape = parse_shape(params, bad)
+    return Picture(_snapped_ms(at_s, timing), shape.width, shape.height, shape.fit, form)
 
 
-def _snapped_ms(at_s: float, plan: Plan) -> int:
+def _snapped_ms(at_s: float, timing: Timing) -> int:
     """Never past the last frame, whose time is a frame before the end."""
-    timeline = plan.timeline
-    last_s = timeline.duration_s - timeline.frame_ticks / timeline.timescale
-    return int(max(0.0, min(at_s, last_s)) * 1000) // SNAP_MS * SNAP_MS
+    return int(max(0.0, min(at_s, timing.last_s)) * 1000) // SNAP_MS * SNAP_MS

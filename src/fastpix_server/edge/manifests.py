@@ -5,7 +5,6 @@ as long as none of them changes.
 """
 
 import functools
-import hashlib
 from collections.abc import Mapping
 
 from starlette.requests import Request
@@ -13,16 +12,16 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from fastpix_server.base import errors
-from fastpix_server.edge import picture_cookie
-from fastpix_server.edge.bodies import SHORT, body
+from fastpix_server.edge import clips, picture_cookie
+from fastpix_server.edge.bodies import DASH_TYPE, HLS_TYPE, SHORT, Kind, body, digest
 from fastpix_server.edge.delivery import Delivery, cached, route
+from fastpix_server.edge.live import Live
+from fastpix_server.edge.recorded import Recorded
 from fastpix_server.playback import dash, hls, locks, selection
-from fastpix_server.playback.admission import Playable
+from fastpix_server.playback.admission import LivePlayable, Playable, RecordedPlayable
 from fastpix_server.playback.artifacts import SegmentOf
 from fastpix_server.playback.selection import Selection
 
-HLS_TYPE = "application/vnd.apple.mpegurl"
-DASH_TYPE = "application/dash+xml"
 # A media playlist of a 12-hour film is 700 kB, one of ten minutes 10 kB.
 MAX_KEPT = 256
 
@@ -30,6 +29,9 @@ MAX_KEPT = 256
 class Manifests:
     def __init__(self, delivery: Delivery) -> None:
         self._delivery = delivery
+        self._clips = clips.ClipPlaylists(delivery)
+        self._live = Live(delivery)
+        self._recorded = Recorded(delivery)
         self._write = functools.lru_cache(maxsize=MAX_KEPT)(_write)
 
     def routes(self) -> list[Route]:
@@ -47,15 +49,29 @@ class Manifests:
         return await self._selected(request, "dash", DASH_TYPE)
 
     async def media(self, request: Request) -> Response:
-        playable = await self._delivery.admit_revision(request)
+        playable = await self._delivery.admit_any_revision(request)
+        clip = clips.wanted(request, playable)
+        if clip is not None:
+            return await self._clips.playlist(request, *clip)
+        if isinstance(playable, LivePlayable):
+            return await self._live.playlist(request, playable)
+        if isinstance(playable, RecordedPlayable):
+            return self._recorded.playlist(request, playable)
         name = request.path_params["rendition"]
         if playable.target.plan.rendition(name) is None:
             raise errors.NotFound("There is no such rendition.")
         return self._answer(request, _Kept(playable, ("media", name)), HLS_TYPE)
 
-    async def _selected(self, request: Request, kind: str, media_type: str) -> Response:
-        playable = await self._delivery.admit(request)
+    async def _selected(self, request: Request, kind: Kind, media_type: str) -> Response:
+        playable = await self._delivery.admit_any(request)
         wanted = selection.parse(request.query_params)
+        clip = clips.wanted(request, playable)
+        if clip is not None:
+            return await self._clips.manifest(request, *clip, kind, wanted)
+        if isinstance(playable, LivePlayable):
+            return await self._live.manifest(request, playable, kind)
+        if isinstance(playable, RecordedPlayable):
+            return self._recorded.manifest(request, playable, kind, wanted)
         if request.method == "GET":
             await self._foresee(playable, wanted)
         headers = picture_cookie.headers(playable, self._delivery.context)
@@ -104,7 +120,7 @@ class _Kept:
 
 def _write(kept: _Kept) -> tuple[bytes, str]:
     text = _text(kept.playable, *kept.what).encode()
-    return text, hashlib.blake2b(text, digest_size=10).hexdigest()
+    return text, digest(text)
 
 
 def _text(playable: Playable, kind: str, wanted: Selection | str) -> str:

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from starlette.requests import Request
 
 from fastpix_server.edge.context import EdgeContext
-from fastpix_server.playback.admission import Playable
+from fastpix_server.playback.admission import Admitted
 
 NAME = "fastpix_pictures"
 
@@ -21,7 +21,7 @@ def read(request: Request) -> str | None:
     return request.cookies.get(NAME)
 
 
-def headers(playable: Playable, context: EdgeContext) -> Mapping[str, str]:
+def headers(playable: Admitted, context: EdgeContext) -> Mapping[str, str]:
     """Headers of the answer to a request that was let in."""
     passes = playable.passes
     if passes is None or not playable.has_token:

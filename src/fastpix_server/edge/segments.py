@@ -7,8 +7,10 @@ from starlette.routing import Route
 from fastpix_server.base import errors
 from fastpix_server.edge.bodies import IMMUTABLE, body
 from fastpix_server.edge.delivery import Delivery, cached, index, route
+from fastpix_server.edge.live import Live
+from fastpix_server.edge.recorded import Recorded
 from fastpix_server.engine.plan import AudioRendition, VideoRendition
-from fastpix_server.playback.admission import Playable
+from fastpix_server.playback.admission import LivePlayable, Playable, RecordedPlayable
 from fastpix_server.playback.artifacts import InitOf, SegmentOf
 
 # CMAF media segments have a type of their own (video/iso.segment), but players and CDNs know these.
@@ -18,17 +20,25 @@ _TYPES = {True: "video/mp4", False: "audio/mp4"}
 class Segments:
     def __init__(self, delivery: Delivery) -> None:
         self._delivery = delivery
+        self._live = Live(delivery)
+        self._recorded = Recorded(delivery)
 
     def routes(self) -> list[Route]:
         return [
             route("/{playback_id}/{revision}/{rendition}/init.mp4", self.init),
+            route("/{playback_id}/{revision}/{rendition}/init-{epoch}.mp4", self.epoch_init),
             route("/{playback_id}/{revision}/{rendition}/{k}.m4s", self.segment),
             route("/{playback_id}/{signature}/{revision}/{rendition}/init.mp4", self.init),
+            route("/{playback_id}/{signature}/{revision}/{rendition}/init-{epoch}.mp4", self.epoch_init),
             route("/{playback_id}/{signature}/{revision}/{rendition}/{k}.m4s", self.segment),
         ]
 
     async def segment(self, request: Request) -> Response:
-        playable = await self._delivery.admit_revision(request)
+        playable = await self._delivery.admit_any_revision(request)
+        if isinstance(playable, LivePlayable):
+            return await self._live.segment(request, playable)
+        if isinstance(playable, RecordedPlayable):
+            return await self._recorded.segment(request, playable)
         rendition = _rendition(playable, request)
         k = index(request.path_params["k"], playable.target.plan.timeline.segment_count)
         return await self._serve(request, playable, rendition, SegmentOf(rendition.name, k))
@@ -37,6 +47,15 @@ class Segments:
         playable = await self._delivery.admit_revision(request)
         rendition = _rendition(playable, request)
         return await self._serve(request, playable, rendition, InitOf(rendition.name))
+
+    async def epoch_init(self, request: Request) -> Response:
+        """Live sessions and their recordings have one header per connection of the publisher."""
+        playable = await self._delivery.admit_any_revision(request)
+        if isinstance(playable, LivePlayable):
+            return await self._live.init(request, playable)
+        if isinstance(playable, RecordedPlayable):
+            return await self._recorded.init(request, playable)
+        raise errors.NotFound("There is no such file.")
 
     async def _serve(
         self,

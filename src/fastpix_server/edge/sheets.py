@@ -19,7 +19,8 @@ from fastpix_server.base.errors import FieldError
 from fastpix_server.edge import picture_cookie
 from fastpix_server.edge.bodies import body
 from fastpix_server.edge.delivery import Delivery, cached, number, route
-from fastpix_server.edge.images import CACHE, TYPES
+from fastpix_server.edge.images import CACHE
+from fastpix_server.edge.pictures import TYPES
 from fastpix_server.engine import sprites
 from fastpix_server.playback.admission import Playable
 from fastpix_server.playback.artifacts import Sheet

@@ -110,6 +110,12 @@ class Process:
     def is_running(self) -> bool:
         return self._child.returncode is None
 
+    @property
+    def stdin(self) -> asyncio.StreamWriter:
+        """What it reads, when it was started with `feed`. Whoever writes without waiting bounds what is buffered."""
+        assert self._child.stdin is not None
+        return self._child.stdin
+
     def pause(self) -> None:
         """Stop the whole group where it is; its wall clock stops too. Nothing happens when it is paused or over."""
         if not self._paused and self.is_running:
@@ -163,16 +169,25 @@ class Process:
 
 @asynccontextmanager
 async def started(
-    argv: Sequence[str], *, limits: Limits, outputs: int, nice: int = 0, control: "Control | None" = None
+    argv: Sequence[str],
+    *,
+    limits: Limits,
+    outputs: int,
+    nice: int = 0,
+    control: "Control | None" = None,
+    feed: bool = False,
 ) -> AsyncIterator[Process]:
-    """Start `argv` with `outputs` pipes as its descriptors 3, 4 ...; on leaving it is dead and reaped."""
+    """Start `argv` with `outputs` pipes as its descriptors 3, 4 ...; on leaving it is dead and reaped.
+
+    With `feed` its standard input is a pipe, too: `Process.stdin`.
+    """
     pipes = [os.pipe() for _ in range(outputs)]
     reading = [r for r, _ in pipes]
     transports: list[asyncio.ReadTransport] = []
     process: Process | None = None
     try:
         try:
-            child = await _spawn(argv, limits, nice, [w for _, w in pipes])
+            child = await _spawn(argv, limits, nice, [w for _, w in pipes], stdin=feed)
         finally:
             for _, w in pipes:
                 os.close(w)

@@ -97,7 +97,7 @@ class MediaJobs:
         """Every byte that belongs to the media: what the user sent, and all that was made of it."""
         objects = self._storage.objects
         count = 0
-        for prefix in (f"sources/{media_id}", f"media/{media_id}"):
+        for prefix in (f"sources/{media_id}", f"media/{media_id}", f"live/{media_id}"):
             count += await objects.delete_prefix(prefix)
         _log.info("media_erased", media_id=media_id, objects=count)
 

@@ -24,8 +24,8 @@ class Media:
     id: str
     workspace_id: str
     status: str  # a states.Status value
-    origin: Literal["url", "upload"]
-    source_url: str  # what the caller gave us, or the upload's own URL
+    origin: Literal["url", "upload", "live", "clip"]  # live: a recording; clip: a part of a live session
+    source_url: str  # what the caller gave us, or the upload's own URL; empty for recordings and clips
     title: str | None
     creator_id: str | None
     metadata: dict[str, str]
@@ -44,6 +44,7 @@ class Media:
     tracks: tuple[Track, ...]
     created_at: datetime
     updated_at: datetime
+    stream_id: str | None = None  # 32 hex digits; of recordings and clips
 
     def replace(self, **changes: Any) -> "Media":
         return dataclasses.replace(self, **changes)

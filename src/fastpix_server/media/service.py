@@ -277,6 +277,11 @@ async def input_info(tx: Tx, workspace_id: str, media_id: str) -> dict[str, Any]
 
 async def add_playback_id(tx: Tx, workspace_id: str, media_id: str, request: NewPlaybackId) -> PlaybackId:
     media = await get(tx, workspace_id, media_id, lock=True)
+    if request.access_policy == "drm" and media.stream_id is not None:
+        raise errors.BadState(
+            "A recording of a live stream is stored as it was streamed, and is not encrypted afterwards.",
+            message="DRM is not available for recordings",
+        )
     return await _add_playback_id(tx, media, request, request.resolution)
 
 

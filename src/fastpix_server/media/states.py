@@ -27,7 +27,8 @@ MOVES: dict[Status, tuple[tuple[Status, ...], str]] = {
     Status.DOWNLOADED: ((Status.CREATED, Status.DOWNLOADING), "the last byte of the URL is stored"),
     Status.VALIDATING: ((Status.CREATED, Status.DOWNLOADED), "a worker began to read the file's facts"),
     Status.IN_QUEUE: ((Status.VALIDATING,), "the file is media that we can play"),
-    Status.PROCESSING: ((Status.IN_QUEUE,), "a worker began to plan"),
+    # From Created only recordings and clips of live streams: their bytes are in storage as they are.
+    Status.PROCESSING: ((Status.CREATED, Status.IN_QUEUE), "a worker began to plan, or the live session ended"),
     Status.READY: ((Status.PROCESSING,), "the plan is published"),
     Status.FAILED: (
         (

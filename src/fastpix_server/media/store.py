@@ -14,7 +14,7 @@ from fastpix_server.media.model import Media, Track
 _COLUMNS = (
     "id, workspace_id, status, origin, source_url, title, creator_id, metadata, media_quality, max_resolution,"
     " source_access, optimize_audio, size_bytes, container, duration_s, width, height, is_audio_only, failure_code,"
-    " failure_description, created_at, updated_at"
+    " failure_description, created_at, updated_at, stream_id"
 )
 _FIND = f"select {_COLUMNS} from media where id = :id"  # noqa: S608 fixed names
 _TRACKS = (
@@ -27,12 +27,18 @@ _PAGE = {
     f" order by created_at {direction}, id {direction} limit :limit offset :skip"
     for direction in ("asc", "desc")
 }
+_CLIPS_PAGE = {
+    direction: f"select {_COLUMNS} from media where workspace_id = :workspace_id and stream_id = :stream_id"  # noqa: S608
+    f" and origin = 'clip' order by created_at {direction}, id {direction} limit :limit offset :skip"
+    for direction in ("asc", "desc")
+}
 
 
 def _media(row: RowMapping, tracks: tuple[Track, ...]) -> Media:
     values = dict(row)
     values["id"] = str(row["id"])
     values["workspace_id"] = str(row["workspace_id"])
+    values["stream_id"] = None if row["stream_id"] is None else row["stream_id"].hex
     return Media(**values, tracks=tracks)
 
 
@@ -55,9 +61,11 @@ async def insert(tx: Tx, media: Media) -> None:
     await tx.execute(
         text(
             "insert into media (id, workspace_id, status, origin, source_url, title, creator_id, metadata,"
-            " media_quality, max_resolution, source_access, optimize_audio, size_bytes, created_at, updated_at)"
+            " media_quality, max_resolution, source_access, optimize_audio, size_bytes, created_at, updated_at,"
+            " stream_id)"
             " values (:id, :workspace_id, :status, :origin, :source_url, :title, :creator_id, :metadata,"
-            " :media_quality, :max_resolution, :source_access, :optimize_audio, :size_bytes, :created_at, :updated_at)"
+            " :media_quality, :max_resolution, :source_access, :optimize_audio, :size_bytes, :created_at, :updated_at,"
+            " :stream_id)"
         ),
         {
             "id": media.id,
@@ -75,6 +83,7 @@ async def insert(tx: Tx, media: Media) -> None:
             "size_bytes": media.size_bytes,
             "created_at": media.created_at,
             "updated_at": media.updated_at,
+            "stream_id": media.stream_id,
         },
     )
 
@@ -98,6 +107,35 @@ async def page(
         text("select count(*) from media where workspace_id = :workspace_id"), {"workspace_id": workspace_id}
     )
     return found, int(total.scalar_one())
+
+
+async def clips_page(
+    tx: Tx, workspace_id: str, stream_id: str, *, limit: int, skip: int, order: Literal["asc", "desc"]
+) -> tuple[list[Media], int]:
+    """One page of the clips of a live stream, and how many there are in all."""
+    values = {"workspace_id": workspace_id, "stream_id": stream_id, "limit": limit, "skip": skip}
+    result = await tx.execute(text(_CLIPS_PAGE[order]), values)
+    found = await _complete(tx, result.mappings().all())
+    total = await tx.execute(
+        text(
+            "select count(*) from media where workspace_id = :workspace_id and stream_id = :stream_id"
+            " and origin = 'clip'"
+        ),
+        {"workspace_id": workspace_id, "stream_id": stream_id},
+    )
+    return found, int(total.scalar_one())
+
+
+async def recordings_of(tx: Tx, stream_ids: Iterable[str], status: str) -> list[tuple[str, str]]:
+    """Pairs of stream (32 hex digits) and media, oldest first."""
+    result = await tx.execute(
+        text(
+            "select stream_id, id from media where stream_id = any(cast(:ids as uuid[])) and origin = 'live'"
+            " and status = :status order by created_at, id"
+        ),
+        {"ids": list(stream_ids), "status": status},
+    )
+    return [(row.stream_id.hex, str(row.id)) for row in result]
 
 
 async def status_of(tx: Tx, media_id: str) -> str | None:

@@ -27,6 +27,8 @@ def media_full(media: Media, playback_ids: Sequence[PlaybackId], *, is_list: boo
         full["thumbnail"] = links.thumbnail(playback_ids[0].id)
     full["id"] = media.id
     full["workspaceId"] = media.workspace_id
+    if media.stream_id is not None:
+        full["streamId"] = media.stream_id
     full["metadata"] = media.metadata
     full["mediaQuality"] = media.media_quality
     if media.creator_id is not None:
@@ -53,6 +55,16 @@ def media_full(media: Media, playback_ids: Sequence[PlaybackId], *, is_list: boo
     if media.status == Status.FAILED:
         full["failureReason"] = {"code": media.failure_code, "description": media.failure_description}
     return full
+
+
+# What `Live-Media-Clips` of the schema lacks.
+_NOT_IN_CLIPS = ("metadata", "mediaQuality")
+
+
+def live_clip(media: Media, playback_ids: Sequence[PlaybackId]) -> dict[str, Any]:
+    """A clip of a live stream as list-live-clips shows it."""
+    full = media_full(media, playback_ids, is_list=True)
+    return {name: value for name, value in full.items() if name not in _NOT_IN_CLIPS}
 
 
 def media_created(media: Media, playback_ids: Sequence[PlaybackId]) -> dict[str, Any]:

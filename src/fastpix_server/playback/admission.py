@@ -7,10 +7,11 @@ the real ones out.
 
 import asyncio
 import dataclasses
+import math
 import time
 from collections import OrderedDict
 from collections.abc import Callable
-from typing import Generic, TypeVar
+from typing import Generic, Protocol, TypedDict, TypeVar
 
 from prometheus_client import Counter
 
@@ -18,7 +19,6 @@ from fastpix_server.base import errors, ids, log
 from fastpix_server.base.errors import FieldError
 from fastpix_server.db.notify import Listener
 from fastpix_server.db.pool import Database
-from fastpix_server.engine.timeline import Timeline
 from fastpix_server.keys import tokens
 from fastpix_server.keys.door import TokenDoor
 from fastpix_server.keys.tokens import Purpose
@@ -27,6 +27,7 @@ from fastpix_server.playback.artifacts import InitOf, Protected, SegmentOf
 from fastpix_server.playback.model import PlaybackId, Target
 from fastpix_server.playback.service import CHANGED
 from fastpix_server.playback.signed_path import PICTURES, PathKeys
+from fastpix_server.playback.targets import LIVE_SESSION_S, AnyTarget, LiveSession, LiveTarget, RecordedTarget
 
 _log = log.get(__name__)
 
@@ -40,6 +41,8 @@ MAX_TARGETS = 256
 # A refusal is a line in the log once in this time per id and reason; every one is counted.
 TELL_EVERY_S = 10.0
 MAX_TOLD = 1000
+# Tokens of one minute share their paths below a live stream, so that a cache in front of us is of use.
+LIVE_ROUND_S = 60
 
 _refusals = Counter("fastpix_playback_refusals", "Requests that the gate refused, by its reason.", ["reason"])
 
@@ -63,16 +66,16 @@ class Brought:
 NOTHING = Brought()
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class Playable:
-    """What a request may see: the id it came by and the published target behind it.
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Admitted:
+    """What a request may see: the id it came by; each kind of target behind it is a class below.
 
     `path_expires_at_s` is set when the request itself came by a signed path, `has_token` when a token opened the id.
     `passes` makes what this viewer's children get; None where the id is open to everybody, who need none.
     """
 
     playback_id: PlaybackId
-    target: Target
+    revision: str
     passes: "Passes | None"
     path_expires_at_s: int | None = None
     has_token: bool = False
@@ -84,10 +87,9 @@ class Playable:
     @property
     def folder(self) -> str:
         """Where the manifest's URIs lie, from the root of the host."""
-        revision = self.target.plan.revision
         if self.passes is None:
-            return f"{self.playback_id.id}/{revision}"
-        return f"{self.playback_id.id}/{self.passes.sign(revision)}/{revision}"
+            return f"{self.playback_id.id}/{self.revision}"
+        return f"{self.playback_id.id}/{self.passes.sign(self.revision)}/{self.revision}"
 
     @property
     def picture_pass(self) -> str | None:
@@ -105,6 +107,22 @@ class Playable:
         return Protected(clear) if self.playback_id.access_policy == "drm" else clear
 
 
+class _Lasting(Protocol):
+    """What knows how long it is, when it is asked."""
+
+    @property
+    def duration_s(self) -> float: ...
+
+
+class _Unending:
+    """A broadcast: its passes last as long as the longest session, or as the token that it was opened with."""
+
+    duration_s = LIVE_SESSION_S
+
+
+_UNENDING = _Unending()
+
+
 @dataclasses.dataclass(frozen=True, slots=True)
 class Passes:
     """Signs when it is asked to: most answers (segments) hand on nothing."""
@@ -112,15 +130,60 @@ class Passes:
     keys: PathKeys
     playback_id: str
     kid: str | None
-    timeline: Timeline
+    thing: _Lasting
     now_s: float
+    ends_at_s: int | None = None
 
     @property
     def expires_at_s(self) -> int:
-        return signed_path.expiry_s(self.timeline.duration_s, self.now_s)
+        needed_s = signed_path.expiry_s(self.thing.duration_s, self.now_s)
+        return needed_s if self.ends_at_s is None else min(needed_s, self.ends_at_s)
 
     def sign(self, scope: str) -> str:
         return self.keys.sign(self.playback_id, scope, self.expires_at_s, self.kid)
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Playable(Admitted):
+    """Planned: segments are made when they are asked for."""
+
+    target: Target
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class RecordedPlayable(Admitted):
+    """A closed list of stored segments: a recording or a clip, or the last session of a live stream that is over."""
+
+    target: RecordedTarget
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class LivePlayable(Admitted):
+    """A session that some process has in memory: it runs, or ended a moment ago."""
+
+    target: LiveTarget
+    session: LiveSession
+    origin: str
+
+
+AnyPlayable = Playable | RecordedPlayable | LivePlayable
+
+
+class _Shown(TypedDict):
+    """The fields of Admitted beside the id."""
+
+    revision: str
+    passes: Passes | None
+    path_expires_at_s: int | None
+    has_token: bool
+
+
+def _stored(found: PlaybackId, target: Target | RecordedTarget, shown: _Shown) -> Playable | RecordedPlayable:
+    if isinstance(target, Target):
+        return Playable(playback_id=found, target=target, **shown)
+    if found.access_policy == "drm":  # its segments are stored in the clear, and nothing encrypts them
+        raise errors.NotFound("Recordings are not served encrypted.")
+    return RecordedPlayable(playback_id=found, target=target, **shown)
 
 
 class _Lru(Generic[V]):
@@ -175,15 +238,15 @@ class Admission:
         self._told: _Lru[bool] = _Lru(MAX_TOLD, TELL_EVERY_S)
         self._ids: _Lru[PlaybackId] = _Lru(MAX_IDS, TTL_S)
         self._unknown: _Lru[bool] = _Lru(MAX_UNKNOWN, TTL_S)
-        self._targets: _Lru[Target] = _Lru(MAX_TARGETS, TTL_S)
+        self._targets: _Lru[AnyTarget] = _Lru(MAX_TARGETS, TTL_S)
         self._changes = 0
-        self._lookups: dict[str, asyncio.Task[Target | None]] = {}
+        self._lookups: dict[str, asyncio.Task[AnyTarget | None]] = {}
         listener.on(CHANGED, self._on_changed)
         listener.on_reconnect(self._on_reconnect)
 
     async def admit(
         self, playback_id: str, viewer: gate.Viewer, brought: Brought = NOTHING, *, purpose: Purpose = "media"
-    ) -> Playable:
+    ) -> AnyPlayable:
         """Raises Invalid (not an id), Unauthorized, Forbidden, NotFound (deleted) or BadState (not ready).
 
         `purpose` drm: for licences and certificates, which a token for the video alone does not open.
@@ -197,11 +260,28 @@ class Admission:
             raise errors.NotFound("This playback id was deleted.", message="playbackId not found")
         credential = await self._check(found, viewer, brought, purpose)
         target = await self._find_target(found.target_id)
+        if isinstance(target, LiveTarget):
+            return await self._live(found, target, credential, brought)
         if target is None:
             raise errors.BadState(
                 "The media behind this playback id is still being prepared, or it failed.", message="media is not ready"
             )
-        return self._playable(found, target, credential, brought)
+        return _stored(found, target, self._shown(found, target.revision, target, credential, brought))
+
+    async def _live(
+        self, found: PlaybackId, target: LiveTarget, credential: gate.Credential, brought: Brought
+    ) -> AnyPlayable:
+        """The session that runs, or ran last: from the process that has it, or else what was recorded of it."""
+        session = target.session
+        if session is None:
+            raise errors.BadState("The live stream has not begun yet.", message="live stream is not ready")
+        shown = self._shown(found, session.revision, _UNENDING, credential, brought)
+        if session.origin is not None:
+            return LivePlayable(playback_id=found, target=target, session=session, origin=session.origin, **shown)
+        recorded = await self._find_target(session.id)
+        if not isinstance(recorded, RecordedTarget):
+            raise errors.BadState("The live stream is over.", message="live stream is not ready")
+        return _stored(found, recorded, shown)
 
     async def _check(
         self, found: PlaybackId, viewer: gate.Viewer, brought: Brought, purpose: Purpose
@@ -251,17 +331,22 @@ class Admission:
         what = "this website" if reason == "domain" else "this user agent"
         raise errors.Forbidden(f"The owner does not allow playback from {what}.")
 
-    def _playable(self, found: PlaybackId, target: Target, credential: gate.Credential, brought: Brought) -> Playable:
+    def _shown(
+        self, found: PlaybackId, revision: str, thing: "_Lasting", credential: gate.Credential, brought: Brought
+    ) -> "_Shown":
         if gate.is_open(found.access_policy, found.access_restrictions):
-            return Playable(found, target, None)
-        kid = None if credential is None or isinstance(credential, gate.Refused) else credential.kid
-        passes = Passes(self._path_keys, found.id, kid, target.plan.timeline, self._now_s())
+            return _Shown(revision=revision, passes=None, path_expires_at_s=None, has_token=False)
+        kid, ends_at_s = None, None
+        if credential is not None and not isinstance(credential, gate.Refused):
+            kid = credential.kid
+            if thing is _UNENDING:
+                # A broadcast has no end of its own: a token that runs out ends it for its viewer (contract section 6).
+                ends_at_s = math.ceil(credential.expires_at_s / LIVE_ROUND_S) * LIVE_ROUND_S
         # A pass in a cookie is the viewer's own: what it opened is nobody else's to keep.
         by_path = isinstance(credential, signed_path.Pass) and brought.path is not None
-        return Playable(
-            found,
-            target,
-            passes,
+        return _Shown(
+            revision=revision,
+            passes=Passes(self._path_keys, found.id, kid, thing, self._now_s(), ends_at_s),
             path_expires_at_s=credential.expires_at_s if isinstance(credential, signed_path.Pass) and by_path else None,
             has_token=isinstance(credential, tokens.Claims),
         )
@@ -280,7 +365,7 @@ class Admission:
                 self._ids.put(playback_id, found)
         return found
 
-    async def _find_target(self, target_id: str) -> Target | None:
+    async def _find_target(self, target_id: str) -> AnyTarget | None:
         """A thousand viewers of a new thing read its plan once."""
         found = self._targets.get(target_id)
         if found is not None:
@@ -292,15 +377,15 @@ class Admission:
             lookup.add_done_callback(lambda done: self._forget_lookup(target_id, done))
         return await asyncio.shield(lookup)
 
-    async def _read_target(self, target_id: str) -> Target | None:
+    async def _read_target(self, target_id: str) -> AnyTarget | None:
         changes = self._changes
         async with self._db.unit() as tx:
-            found = await store.find_target(tx, target_id)
+            found = await store.find_any(tx, target_id)
         if found is not None and changes == self._changes:
             self._targets.put(target_id, found)
         return found
 
-    def _forget_lookup(self, target_id: str, done: asyncio.Task[Target | None]) -> None:
+    def _forget_lookup(self, target_id: str, done: asyncio.Task[AnyTarget | None]) -> None:
         if self._lookups.get(target_id) is done:
             del self._lookups[target_id]
 

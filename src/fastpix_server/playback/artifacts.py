@@ -5,9 +5,7 @@ Invariant: a name that does not parse is nobody's wish; every name maps to one s
 
 import dataclasses
 import re
-from typing import Literal
-
-from fastpix_server.playback.model import Target
+from typing import Literal, Protocol
 
 Fit = Literal["preserve", "stretch", "crop", "pad"]
 PictureFormat = Literal["jpg", "png", "webp"]
@@ -22,6 +20,15 @@ _SHEET = re.compile(r"pictures/sheet-i([0-9]|10)\.(jpg|png)")
 _PICTURE = re.compile(r"pictures/t([0-9]{1,9})-w([0-9]{1,4})-h([0-9]{1,4})-([a-z]{3,8})\.(jpg|png|webp)")
 
 
+class Placed(Protocol):
+    """What naming needs of a target, whatever its kind."""
+
+    @property
+    def id(self) -> str: ...
+    @property
+    def place(self) -> str: ...
+
+
 @dataclasses.dataclass(frozen=True, slots=True)
 class SegmentOf:
     rendition: str
@@ -30,9 +37,10 @@ class SegmentOf:
     def __str__(self) -> str:
         return f"{self.rendition}/{self.k}"
 
-    def keys(self, target: Target) -> tuple[str, ...]:
+    def keys(self, target: Placed) -> tuple[str, ...]:
         """Where it may lie, the best first."""
-        return target.segment_key(self.rendition, self.k), target.fast_segment_key(self.rendition, self.k)
+        base = f"{target.place}/{self.rendition}/{self.k}"
+        return f"{base}.m4s", f"{base}.fast.m4s"
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -42,8 +50,8 @@ class InitOf:
     def __str__(self) -> str:
         return f"{self.rendition}/init"
 
-    def keys(self, target: Target) -> tuple[str, ...]:
-        return (target.init_key(self.rendition),)
+    def keys(self, target: Placed) -> tuple[str, ...]:
+        return (f"{target.place}/{self.rendition}/init.mp4",)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -59,7 +67,7 @@ class Picture:
     def __str__(self) -> str:
         return f"{PICTURES}/t{self.at_ms}-w{self.width}-h{self.height}-{self.fit}.{self.format}"
 
-    def keys(self, target: Target) -> tuple[str, ...]:
+    def keys(self, target: Placed) -> tuple[str, ...]:
         return (f"{target.place}/{self}",)
 
 
@@ -78,12 +86,12 @@ class Protected:
     def __str__(self) -> str:
         return f"{PROTECTED}/{self.clear}"
 
-    def keys(self, target: Target) -> tuple[str, ...]:
+    def keys(self, target: Placed) -> tuple[str, ...]:
         """One for each key of the clear thing, in the same order: a quick segment makes a quick encrypted one."""
         return tuple(self.key_of(target, key) for key in self.clear.keys(target))
 
     @staticmethod
-    def key_of(target: Target, clear_key: str) -> str:
+    def key_of(target: Placed, clear_key: str) -> str:
         return f"{target.place}/{PROTECTED}/{clear_key.removeprefix(target.place + '/')}"
 
 
@@ -97,7 +105,7 @@ class Sheet:
     def __str__(self) -> str:
         return f"{PICTURES}/sheet-i{self.interval_s}.{self.format}"
 
-    def keys(self, target: Target) -> tuple[str, ...]:
+    def keys(self, target: Placed) -> tuple[str, ...]:
         return (f"{target.place}/{self}",)
 
 

@@ -17,9 +17,8 @@ from fastpix_server.base.errors import MediaFault, ServiceFault, SourceFault
 from fastpix_server.db.notify import Listener, notify
 from fastpix_server.db.pool import Database
 from fastpix_server.playback import ledger
-from fastpix_server.playback.artifacts import Artifact, Protected, SegmentOf
+from fastpix_server.playback.artifacts import Artifact, Placed, Protected, SegmentOf
 from fastpix_server.playback.ledger import Fault
-from fastpix_server.playback.model import Target
 from fastpix_server.storage.port import ObjectMissing, ObjectStore
 
 # The net under lost notifications.
@@ -62,7 +61,7 @@ class Demand:
         self._hinting: asyncio.Task[None] | None = None
         listener.on(ledger.MADE, self._on_made)
 
-    async def get(self, target: Target, artifact: Artifact) -> Found:
+    async def get(self, target: Placed, artifact: Artifact) -> Found:
         """The bytes, made now if need be. Raises SourceFault (it can never be made) or Unavailable (come back)."""
         keys = artifact.keys(target)
         found = await self._read(keys)
@@ -81,7 +80,12 @@ class Demand:
             self._hint(target.id, watched)
         return found
 
-    async def foresee(self, target: Target, artifact: Artifact) -> None:
+    async def read(self, key: str) -> bytes | None:
+        """The object of that key as it is stored; nothing is made."""
+        found = await self._read((key,))
+        return None if found is None else found.data
+
+    async def foresee(self, target: Placed, artifact: Artifact) -> None:
         """Asks for what a viewer is about to want, without waiting for it; does nothing while many others wait."""
         if len(self._waits) < MAX_FORESEEN and not await self._is_stored(artifact.keys(target)):
             self._waiting(target, artifact)
@@ -105,10 +109,10 @@ class Demand:
                 os.close(fd)
         return None
 
-    async def _wait(self, target: Target, artifact: Artifact) -> None:
+    async def _wait(self, target: Placed, artifact: Artifact) -> None:
         await asyncio.shield(self._waiting(target, artifact))
 
-    def _waiting(self, target: Target, artifact: Artifact) -> asyncio.Task[None]:
+    def _waiting(self, target: Placed, artifact: Artifact) -> asyncio.Task[None]:
         """The one wait for this artifact, begun if need be."""
         name = f"{target.id} {artifact}"
         wait = self._waits.get(name)
@@ -125,7 +129,7 @@ class Demand:
         if not done.cancelled():
             done.exception()  # every viewer may have left: nobody else would look at it
 
-    async def _make(self, target: Target, artifact: Artifact, name: str) -> None:
+    async def _make(self, target: Placed, artifact: Artifact, name: str) -> None:
         """Asks and waits until it is stored. What is encrypted waits for its clear parts first."""
         word = self._words.setdefault(name, asyncio.Event())
         loop = asyncio.get_running_loop()
@@ -152,13 +156,13 @@ class Demand:
         finally:
             del self._words[name]
 
-    async def _ask(self, target: Target, artifact: Artifact) -> None:
+    async def _ask(self, target: Placed, artifact: Artifact) -> None:
         async with ledger.hasty(self._db) as tx:
             fault = await ledger.want(tx, target.id, str(artifact))
         if fault is not None:
             raise _error(fault)
 
-    async def _check_fault(self, target: Target, artifact: Artifact) -> None:
+    async def _check_fault(self, target: Placed, artifact: Artifact) -> None:
         async with self._db.unit() as tx:
             fault = await ledger.fault_of(tx, target.id, str(artifact))
         if fault is not None:

@@ -37,7 +37,8 @@ class Measured:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Target:
-    """A published thing: its timeline, and where its bytes are. `measured` is empty until the fill is done."""
+    """A planned thing, made on demand: its timeline, and where its bytes are. `measured` is empty until the fill is
+    done. The other kinds of targets are in targets.py."""
 
     id: str
     workspace_id: str
@@ -45,6 +46,14 @@ class Target:
     source_key: str
     plan: Plan
     measured: Mapping[str, Measured]
+
+    @property
+    def revision(self) -> str:
+        return self.plan.revision
+
+    @property
+    def duration_s(self) -> float:
+        return self.plan.timeline.duration_s
 
     @property
     def renditions(self) -> tuple[VideoRendition | AudioRendition, ...]:

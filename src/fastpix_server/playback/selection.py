@@ -8,10 +8,9 @@ the underscored ones are the older iOS player's.
 import dataclasses
 import re
 from collections.abc import Mapping, Sequence
-from typing import Literal
+from typing import Literal, Protocol, TypeVar
 
 from fastpix_server.base.errors import FieldError, Invalid
-from fastpix_server.engine.plan import VideoRendition
 
 LINES = (270, 360, 480, 540, 720, 1080, 1440, 2160)
 # Where a player that takes the first variant should start: good enough to watch, made in a fraction of a second.
@@ -21,6 +20,24 @@ START_COPY_MAX_BPS = 2_500_000
 
 _NAME = re.compile(r"([0-9]{3,4})p")
 _VALUE = re.compile(r"([0-9]{3,4})[pP]?")
+
+
+class Rung(Protocol):
+    """What choosing looks at: a rendition of a plan, or of a recording."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def kind(self) -> Literal["encode", "copy"]: ...
+    @property
+    def width(self) -> int: ...
+    @property
+    def height(self) -> int: ...
+    @property
+    def max_bitrate_bps(self) -> int: ...
+
+
+R = TypeVar("R", bound=Rung)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -68,7 +85,7 @@ def _lines(params: Mapping[str, str], name: str, alias: str, bad: list[FieldErro
     return int(match[1])
 
 
-def lines_of(rendition: VideoRendition) -> int:
+def lines_of(rendition: Rung) -> int:
     """720 for "720p"; for a copied rung the class whose 16:9 box (or its portrait twin) holds the picture."""
     match = _NAME.fullmatch(rendition.name)
     if match is not None:
@@ -77,7 +94,7 @@ def lines_of(rendition: VideoRendition) -> int:
     return next((n for n in LINES if short <= n and long <= -(-n * 16 // 9)), LINES[-1])
 
 
-def choose(videos: Sequence[VideoRendition], selection: Selection, cap: str | None) -> list[VideoRendition]:
+def choose(videos: Sequence[R], selection: Selection, cap: str | None) -> list[R]:
     """The rungs to show, in order; empty only when there are none at all. `cap` is the playback id's resolution."""
     shown = list(videos)
     if cap is not None and (match := _NAME.fullmatch(cap)) is not None:
@@ -89,10 +106,10 @@ def choose(videos: Sequence[VideoRendition], selection: Selection, cap: str | No
     return _ordered(shown, selection.order)
 
 
-def _within(videos: list[VideoRendition], low: int, high: int) -> list[VideoRendition]:
+def _within(videos: list[R], low: int, high: int) -> list[R]:
     """Rungs inside the bounds, or else those at the least distance from them (the lower one of two equally far)."""
 
-    def distance(rendition: VideoRendition) -> int:
+    def distance(rendition: Rung) -> int:
         lines = lines_of(rendition)
         return max(low - lines, lines - high, 0)
 
@@ -106,7 +123,7 @@ def _within(videos: list[VideoRendition], low: int, high: int) -> list[VideoRend
     return [v for v in nearest if lines_of(v) == lines]
 
 
-def _ordered(videos: list[VideoRendition], order: Literal["asc", "desc"] | None) -> list[VideoRendition]:
+def _ordered(videos: list[R], order: Literal["asc", "desc"] | None) -> list[R]:
     """Without a wish: the best rung to start on first, then downwards from the top."""
     descending = sorted(videos, key=lambda v: (lines_of(v), v.max_bitrate_bps), reverse=True)
     if order is not None or not descending:
@@ -115,7 +132,7 @@ def _ordered(videos: list[VideoRendition], order: Literal["asc", "desc"] | None)
     return [first, *(v for v in descending if v is not first)]
 
 
-def _start(descending: Sequence[VideoRendition]) -> VideoRendition:
+def _start(descending: Sequence[R]) -> R:
     copy = next((v for v in descending if v.kind == "copy" and v.max_bitrate_bps <= START_COPY_MAX_BPS), None)
     if copy is not None:
         return copy

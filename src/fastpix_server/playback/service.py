@@ -5,6 +5,7 @@ never drops a cache entry before the new state can be read. A deleted id never c
 """
 
 from collections.abc import Iterable, Mapping
+from typing import Literal
 
 from fastpix_server.base import ids
 from fastpix_server.db.notify import notify
@@ -13,18 +14,26 @@ from fastpix_server.engine.plan import Plan
 from fastpix_server.jobs.queue import enqueue
 from fastpix_server.playback import content_keys, store
 from fastpix_server.playback.model import AccessPolicy, PlaybackId, Target
+from fastpix_server.playback.recording import Recording
+from fastpix_server.playback.targets import LiveSession, RecordedTarget
 
 __all__ = [
     "CHANGED",
+    "LiveSession",
     "PlaybackId",
+    "Recording",
     "Target",
     "create_id",
     "delete_id",
     "find_id",
+    "find_recording",
     "list_ids",
     "list_ids_of",
     "public_playback_id",
     "publish",
+    "publish_live",
+    "publish_recording",
+    "restrict_id",
     "schedule_fill",
     "unpublish",
 ]
@@ -103,6 +112,16 @@ async def delete_id(tx: Tx, target_id: str, playback_id: str) -> bool:
     return True
 
 
+async def restrict_id(
+    tx: Tx, target_id: str, playback_id: str, kind: Literal["domains", "userAgents"], rules: Mapping[str, object]
+) -> bool:
+    """Replaces one of the two rules; False when there is no such living id. Holds for viewers at the commit."""
+    if not await store.restrict_id(tx, target_id, playback_id, kind, rules):
+        return False
+    await notify(tx, CHANGED, playback_id)
+    return True
+
+
 async def publish(tx: Tx, *, target_id: str, workspace_id: str, source_key: str, place: str, plan: Plan) -> None:
     """Makes the target playable from this commit on, and starts the background fill. Publishing again replaces."""
     await store.upsert_target(
@@ -110,6 +129,28 @@ async def publish(tx: Tx, *, target_id: str, workspace_id: str, source_key: str,
     )
     await schedule_fill(tx, target_id, priority=FIRST_FILL_PRIORITY)
     await notify(tx, CHANGED, target_id)
+
+
+async def publish_live(tx: Tx, *, target_id: str, workspace_id: str, session: LiveSession | None) -> None:
+    """Shows this session under the stream's ids from this commit on; None: there was none yet. Again replaces."""
+    await store.upsert_live(tx, target_id=target_id, workspace_id=workspace_id, session=session)
+    await notify(tx, CHANGED, target_id)
+
+
+async def publish_recording(
+    tx: Tx, *, target_id: str, workspace_id: str, place: str, revision: str, recording: Recording
+) -> None:
+    """Makes stored segments playable from this commit on. Nothing has to be made: there is no fill."""
+    await store.upsert_recording(
+        tx, target_id=target_id, workspace_id=workspace_id, place=place, revision=revision, recorded=recording
+    )
+    await notify(tx, CHANGED, target_id)
+
+
+async def find_recording(tx: Tx, target_id: str) -> Recording | None:
+    """The segments of a recorded target; None when there is none of that id, or it is of another kind."""
+    found = await store.find_any(tx, target_id)
+    return found.recording if isinstance(found, RecordedTarget) else None
 
 
 async def schedule_fill(tx: Tx, target_id: str, *, priority: int = LATER_FILL_PRIORITY) -> None:

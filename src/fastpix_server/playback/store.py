@@ -5,13 +5,18 @@ Every function takes the caller's transaction. Times are the database's, so that
 
 import dataclasses
 from collections.abc import Iterable, Mapping
+from datetime import datetime
+from typing import Any
 
 from sqlalchemy import RowMapping, text
 
 from fastpix_server.db.pool import Json, Tx
 from fastpix_server.engine.plan import Plan
 from fastpix_server.engine.plan_json import plan_from_json, plan_to_json
+from fastpix_server.playback import recording
 from fastpix_server.playback.model import Measured, PlaybackId, Target
+from fastpix_server.playback.recording import Recording
+from fastpix_server.playback.targets import AnyTarget, LiveSession, LiveTarget, RecordedTarget
 
 # The key's id, not the key: manifests name it.
 _ID_COLUMNS = (
@@ -94,6 +99,18 @@ async def find_id(tx: Tx, playback_id: str) -> PlaybackId | None:
     return None if row is None else _playback_id(row)
 
 
+async def restrict_id(tx: Tx, target_id: str, playback_id: str, kind: str, rules: Mapping[str, object]) -> bool:
+    result = await tx.execute(
+        text(
+            "update playback_ids set access_restrictions ="
+            " jsonb_set(access_restrictions, array[cast(:kind as text)], :rules)"
+            " where id = :id and target_id = :target_id and deleted_at is null returning id"
+        ),
+        {"id": playback_id, "target_id": target_id, "kind": kind, "rules": Json(dict(rules))},
+    )
+    return result.one_or_none() is not None
+
+
 async def bury_id(tx: Tx, target_id: str, playback_id: str) -> bool:
     result = await tx.execute(
         text(
@@ -139,9 +156,10 @@ async def find_content_key(tx: Tx, target_id: str) -> SealedKey | None:
 async def upsert_target(tx: Tx, *, target_id: str, workspace_id: str, source_key: str, place: str, plan: Plan) -> None:
     await tx.execute(
         text(
-            "insert into playback_targets (id, workspace_id, place, source_key, plan)"
-            " values (:id, :workspace_id, :place, :source_key, :plan) on conflict (id) do update set"
-            " place = excluded.place, source_key = excluded.source_key, plan = excluded.plan, published_at = now()"
+            "insert into playback_targets (id, workspace_id, kind, place, source_key, plan)"
+            " values (:id, :workspace_id, 'planned', :place, :source_key, :plan) on conflict (id) do update set"
+            " kind = excluded.kind, place = excluded.place, source_key = excluded.source_key, plan = excluded.plan,"
+            " payload = null, published_at = now()"
         ),
         {
             "id": target_id,
@@ -153,17 +171,72 @@ async def upsert_target(tx: Tx, *, target_id: str, workspace_id: str, source_key
     )
 
 
+async def upsert_live(tx: Tx, *, target_id: str, workspace_id: str, session: LiveSession | None) -> None:
+    payload = None if session is None else session_to_json(session)
+    await _upsert_stored(tx, target_id, workspace_id, "live", None, payload)
+
+
+async def upsert_recording(
+    tx: Tx, *, target_id: str, workspace_id: str, place: str, revision: str, recorded: Recording
+) -> None:
+    payload = {"revision": revision, **recording.to_json(recorded)}
+    await _upsert_stored(tx, target_id, workspace_id, "recorded", place, payload)
+
+
+async def _upsert_stored(
+    tx: Tx, target_id: str, workspace_id: str, kind: str, place: str | None, payload: dict[str, Any] | None
+) -> None:
+    await tx.execute(
+        text(
+            "insert into playback_targets (id, workspace_id, kind, place, payload)"
+            " values (:id, :workspace_id, :kind, :place, :payload) on conflict (id) do update set"
+            " kind = excluded.kind, place = excluded.place, payload = excluded.payload, plan = null,"
+            " source_key = null, published_at = now()"
+        ),
+        {
+            "id": target_id,
+            "workspace_id": workspace_id,
+            "kind": kind,
+            "place": place,
+            "payload": None if payload is None else Json(payload),
+        },
+    )
+
+
+def session_to_json(session: LiveSession) -> dict[str, Any]:
+    return {**dataclasses.asdict(session), "started_at": session.started_at.isoformat()}
+
+
+def _session(payload: dict[str, Any] | None) -> LiveSession | None:
+    if payload is None:
+        return None
+    return LiveSession(**{**payload, "started_at": datetime.fromisoformat(payload["started_at"])})
+
+
 async def find_target(tx: Tx, target_id: str) -> Target | None:
+    """The planned target of that id; None when there is none, or one of another kind."""
+    found = await find_any(tx, target_id)
+    return found if isinstance(found, Target) else None
+
+
+async def find_any(tx: Tx, target_id: str) -> AnyTarget | None:
     result = await tx.execute(
-        text("select workspace_id, place, source_key, plan from playback_targets where id = :id"), {"id": target_id}
+        text("select workspace_id, kind, place, source_key, plan, payload from playback_targets where id = :id"),
+        {"id": target_id},
     )
     row = result.mappings().one_or_none()
     if row is None:
         return None
+    workspace_id = str(row["workspace_id"])
+    if row["kind"] == "live":
+        return LiveTarget(target_id, workspace_id, _session(row["payload"]))
+    if row["kind"] == "recorded":
+        payload = row["payload"]
+        return RecordedTarget(target_id, workspace_id, row["place"], payload["revision"], recording.from_json(payload))
     plan = plan_from_json(row["plan"])
     return Target(
         id=target_id,
-        workspace_id=str(row["workspace_id"]),
+        workspace_id=workspace_id,
         place=row["place"],
         source_key=row["source_key"],
         plan=plan,
@@ -172,9 +245,16 @@ async def find_target(tx: Tx, target_id: str) -> Target | None:
 
 
 async def is_current(tx: Tx, target_id: str, revision: str) -> bool:
-    """True while this very plan is what viewers are shown. Locks the row against unpublishing until the commit."""
+    """True while this very plan or recording is what viewers are shown.
+
+    Locks the row against unpublishing until the commit.
+    """
     result = await tx.execute(
-        text("select plan ->> 'revision' from playback_targets where id = :id for share"), {"id": target_id}
+        text(
+            "select coalesce(plan ->> 'revision', payload ->> 'revision') from playback_targets"
+            " where id = :id for share"
+        ),
+        {"id": target_id},
     )
     return bool(result.scalar_one_or_none() == revision)
 

@@ -8,6 +8,7 @@ import asyncio
 import contextlib
 import time
 from collections import OrderedDict
+from fractions import Fraction
 from pathlib import Path
 
 from fastpix_server.base import errors, ids, log
@@ -18,13 +19,25 @@ from fastpix_server.engine import sprites
 from fastpix_server.engine.copyrung import CopySource
 from fastpix_server.engine.pictures import picture
 from fastpix_server.playback import ledger, service, store
-from fastpix_server.playback.artifacts import PICTURES, Artifact, InitOf, Picture, Protected, SegmentOf, Sheet, parse
+from fastpix_server.playback.artifacts import (
+    PICTURES,
+    Artifact,
+    InitOf,
+    Picture,
+    Placed,
+    Protected,
+    SegmentOf,
+    Sheet,
+    parse,
+)
 from fastpix_server.playback.fill import Fill, init_of
 from fastpix_server.playback.lane import Lane, default_folder
 from fastpix_server.playback.maker import Rung
 from fastpix_server.playback.model import Target
 from fastpix_server.playback.protecting import protect
 from fastpix_server.playback.shop import OpenTarget, Runners, Shop, default_runner_count, made_total
+from fastpix_server.playback.stills import KnownRecordings, picture_of
+from fastpix_server.playback.targets import RecordedTarget
 from fastpix_server.storage.open import Storage
 
 _log = log.get(__name__)
@@ -72,6 +85,7 @@ class SegmentMaker:
         self._opened: OrderedDict[str, asyncio.Task[_Open | None]] = OrderedDict()
         self._small = asyncio.Semaphore(MAX_SMALL)
         self._sheets = asyncio.Semaphore(MAX_SHEETS)
+        self._recordings = KnownRecordings(db)
         self._making: set[tuple[str, str]] = set()
         self._tasks: set[asyncio.Task[None]] = set()
         listener.on(ledger.WANTED, self._on_wanted)
@@ -134,6 +148,7 @@ class SegmentMaker:
 
     def _on_changed(self, payload: str) -> None:
         """A target was replaced or is gone: nothing of the old one is made any more."""
+        self._recordings.drop(payload)
         if payload in self._opened:
             task = asyncio.create_task(self._recheck(payload))
             self._tasks.add(task)
@@ -173,25 +188,30 @@ class SegmentMaker:
         await rung.want(artifact.k)
 
     async def _handle_small(self, target_id: str, artifact: InitOf | Picture | Sheet | Protected) -> None:
-        opened = await self._open_target(target_id)
+        opened: OpenTarget | RecordedTarget | None = await self._open_target(target_id)
+        if opened is None and isinstance(artifact, Picture):
+            opened = await self._recordings.find(target_id)
         if opened is None:
             return
+        target = opened.target if isinstance(opened, OpenTarget) else opened
         async with self._sheets if isinstance(artifact, Sheet) else self._small:
             if not await self._shop.take_lease(target_id, str(artifact)):
                 return
             try:
-                keys = artifact.keys(opened.target)
+                keys = artifact.keys(target)
                 if not await self._shop.is_stored(keys):
                     with self._lane.foreground():
-                        if isinstance(artifact, Protected):
-                            await protect(self._shop, opened.target, artifact)
-                        else:
+                        if not isinstance(artifact, Protected):
                             await self._shop.objects.put(keys[0], await self._make_small(opened, artifact))
+                        elif isinstance(opened, OpenTarget):
+                            await protect(self._shop, opened.target, artifact)
                 await self._shop.announce_made(target_id, artifact)
             finally:
                 await asyncio.shield(self._shop.release_lease(target_id, str(artifact)))
 
-    async def _make_small(self, opened: OpenTarget, artifact: InitOf | Picture | Sheet) -> bytes:
+    async def _make_small(self, opened: OpenTarget | RecordedTarget, artifact: InitOf | Picture | Sheet) -> bytes:
+        if isinstance(opened, RecordedTarget):
+            return await self._make_still(opened, artifact)
         plan = opened.target.plan
         if isinstance(artifact, Picture):
             await self._bound_pictures(opened.target)
@@ -216,7 +236,22 @@ class SegmentMaker:
         made_total.labels("init", "viewer").inc()
         return await init_of(opened, rendition)
 
-    async def _bound_pictures(self, target: Target) -> None:
+    async def _make_still(self, target: RecordedTarget, artifact: InitOf | Picture | Sheet) -> bytes:
+        if not isinstance(artifact, Picture):
+            raise SourceFault("no_rendition", "Of recordings only single pictures are made; all else is stored.")
+        await self._bound_pictures(target)
+        made_total.labels("picture", "viewer").inc()
+        return await picture_of(
+            self._shop.objects,
+            target,
+            at_s=Fraction(artifact.at_ms, 1000),
+            width=artifact.width or None,
+            height=artifact.height or None,
+            fit=artifact.fit,
+            format=artifact.format,
+        )
+
+    async def _bound_pictures(self, target: Placed) -> None:
         folder = f"{target.place}/{PICTURES}"
         if len(await self._shop.objects.list_sizes(folder)) >= MAX_PICTURES:
             await self._shop.objects.delete_prefix(folder)

@@ -21,6 +21,9 @@ from fastpix_server.storage.port import STREAM_CHUNK_BYTES, ObjectMissing, Stora
 
 STALE_S = 24 * 3600.0  # a temporary file older than any upload or encode was left by a crash
 
+# File systems without hard links (or with too many of one file), or with another device mounted inside.
+_NO_LINKS = (errno.EXDEV, errno.EPERM, errno.EMLINK, errno.ENOTSUP)
+
 
 class LocalObjects:
     """An ObjectStore on a local file system."""
@@ -35,7 +38,7 @@ class LocalObjects:
     def local_path(self, key: str) -> Path:
         return self.root / check_key(key)
 
-    async def put(self, key: str, data: bytes) -> None:
+    async def put(self, key: str, data: bytes, *, durable: bool = False) -> None:
         path = self.local_path(key)
 
         def write() -> None:
@@ -43,6 +46,8 @@ class LocalObjects:
             try:
                 files.write_synced(tmp, data)
                 files.replace(tmp, path)
+                if durable:
+                    files.sync_folder(path.parent)
             finally:
                 tmp.unlink(missing_ok=True)
 
@@ -87,6 +92,27 @@ class LocalObjects:
             source.unlink(missing_ok=True)
         else:
             target.chmod(files.FILE_MODE)
+        files.sync_folder(target.parent)
+
+    async def copy(self, key: str, to: str) -> None:
+        source, target = self.local_path(key), self.local_path(to)
+        await asyncio.to_thread(self._link, source, target, key)
+
+    def _link(self, source: Path, target: Path, key: str) -> None:
+        """Another name for the same file: objects are replaced whole and never written into, so none sees the other."""
+        tmp = self._tmp / uuid.uuid4().hex
+        try:
+            try:
+                tmp.hardlink_to(source)
+            except (FileNotFoundError, NotADirectoryError):
+                raise ObjectMissing(key) from None
+            except OSError as error:
+                if error.errno not in _NO_LINKS:
+                    raise
+                files.copy_synced(source, tmp)
+            files.replace(tmp, target)
+        finally:
+            tmp.unlink(missing_ok=True)  # a rename onto another name of the same file does nothing
         files.sync_folder(target.parent)
 
     async def delete(self, key: str) -> None:

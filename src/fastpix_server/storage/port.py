@@ -32,8 +32,9 @@ class StorageMisconfigured(StorageError):
 class ObjectStore(Protocol):
     """Bytes under keys. Ranges are half open: `[start, end)`."""
 
-    async def put(self, key: str, data: bytes) -> None:
-        """Stores `data` whole, replacing what was there."""
+    async def put(self, key: str, data: bytes, *, durable: bool = False) -> None:
+        """Stores `data` whole, replacing what was there. `durable`: it is there after a power cut, too, when this
+        returns; without it a power cut may leave the object as it was before."""
 
     async def get(self, key: str) -> bytes:
         """Raises ObjectMissing."""
@@ -46,6 +47,10 @@ class ObjectStore(Protocol):
 
     async def put_file(self, key: str, path: Path) -> None:
         """Stores the file at `path` and consumes it: it is gone afterwards (moved when on the same file system)."""
+
+    async def copy(self, key: str, to: str) -> None:
+        """Another object with the same bytes, independent of the first, as cheaply as the store can (a hard link, a
+        copy within the server). Raises ObjectMissing."""
 
     async def delete(self, key: str) -> None:
         """Deletes; a missing object is no error."""

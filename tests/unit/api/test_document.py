@@ -10,8 +10,10 @@ import jsonschema
 import pytest
 from sqlalchemy import text
 from tests.unit.api.conftest import VIDEO
+from tests.unit.api.test_live_streams import publish
 
-from fastpix_server.media import service
+from fastpix_server.live import sessions_store
+from fastpix_server.media import recordings, service
 
 REFERENCE = Path(__file__).parents[3] / "docs" / "reference" / "api.md"
 
@@ -111,9 +113,25 @@ async def test_every_operation_answers_as_the_document_says(api, document):
         201,
         await http.post("/on-demand/upload", json={"corsOrigin": "*", "pushMediaSettings": {"accessPolicy": "public"}}),
     )
+    stream_id = uuid.uuid4().hex
+    async with api.db.unit() as tx:
+        await recordings.create(
+            tx,
+            media_id=str(uuid.uuid4()),
+            workspace_id=api.workspace_id,
+            stream_id=stream_id,
+            origin="clip",
+            policy="public",
+            max_resolution="1080p",
+        )
+    (clip,) = on.check("list-live-clips", 200, await http.get(f"/on-demand/{stream_id}/live-clips"))
+    assert clip["streamId"] == stream_id
+    assert on.check("list-live-clips", 200, await http.get(f"/on-demand/{uuid.uuid4()}/live-clips")) == []
+    on.check("list-live-clips", 422, await http.get("/on-demand/nothing/live-clips"))
     on.check("list-uploads", 200, await http.get("/on-demand/uploads"))
     on.check("cancel-upload", 200, await http.put(f"/on-demand/upload/{upload['uploadId']}/cancel"))
     on.check("cancel-upload", 400, await http.put(f"/on-demand/upload/{upload['uploadId']}/cancel"))
+    await live_answers(api, on, http)
     on.check("delete-media", 200, await http.delete(path))
     on.check("create-media", 422, await http.post("/on-demand", json={}))
     on.check("list-media", 422, await http.get("/on-demand?limit=0"))
@@ -121,6 +139,45 @@ async def test_every_operation_answers_as_the_document_says(api, document):
     on.check("get-playback-id", 404, await http.get(f"{path}/playback-ids/{second['id']}"))
     on.check("list-media", 401, await http.get("/on-demand", auth=("nobody", "nothing")))
     assert {operation for operation, status in on.seen if status < 300} == set(on.operations)
+
+
+async def live_answers(api, on, http):
+    body = {
+        "playbackSettings": {"accessPolicy": "private"},
+        "inputMediaSettings": {"metadata": {"a": "b"}, "enableDvrMode": True},
+    }
+    stream = on.check("create-new-stream", 201, await http.post("/live/streams", json=body))
+    path = f"/live/streams/{stream['streamId']}"
+    names, pushes = f"{path}/playback-ids", f"{path}/simulcast"
+    named = on.check("create-playbackId-of-stream", 201, await http.post(names, json={}))
+    one = f"{names}/{named['id']}"
+    on.check("get-live-stream-playback-id", 200, await http.get(one))
+    on.check("update-live-stream-domain-restrictions", 200, await http.patch(f"{one}/domains", json={}))
+    on.check("update-live-stream-user-agent-restrictions", 200, await http.patch(f"{one}/user-agents", json={}))
+    target = {"url": "rtmp://example.com/app", "streamKey": "k", "metadata": {"a": "b"}}
+    made = on.check("create-simulcast-of-stream", 201, await http.post(pushes, json=target))
+    push = f"{pushes}/{made['simulcastId']}"
+    on.check("get-specific-simulcast-of-stream", 200, await http.get(push))
+    on.check("update-specific-simulcast-of-stream", 200, await http.put(push, json={"isEnabled": False}))
+    on.check("get-live-stream-by-id", 200, await http.get(path))
+    on.check("get-all-streams", 200, await http.get("/live/streams"))
+    on.check("update-live-stream", 200, await http.patch(path, json={"reconnectWindow": 90}))
+    on.check("get-live-stream-viewer-count-by-id", 200, await http.get(f"{path}/viewer-count"))
+    on.check("get-live-stream-health", 200, await http.get(f"{path}/health"))
+    session = await publish(api, stream)
+    async with api.db.unit() as tx:
+        told = {"bitrateBps": 1e6, "rttMs": 12.5}
+        await sessions_store.report(tx, session.id, holder=session.holder, viewers=1, health=told)
+    health = on.check("get-live-stream-health", 200, await http.get(f"{path}/health"))
+    assert health["health"]["rttMs"] == 12.5
+    on.check("delete-simulcast-of-stream", 200, await http.delete(push))
+    on.check("delete-playbackId-of-stream", 200, await http.delete(names, params={"playbackId": named["id"]}))
+    on.check("complete-live-stream", 200, await http.put(f"{path}/finish"))
+    on.check("complete-live-stream", 400, await http.put(f"{path}/finish"))
+    on.check("disable-live-stream", 200, await http.put(f"{path}/live-disable"))
+    on.check("enable-live-stream", 200, await http.put(f"{path}/live-enable"))
+    on.check("delete-live-stream", 200, await http.delete(path))
+    on.check("get-live-stream-by-id", 404, await http.get(path))
 
 
 async def test_every_operation_names_its_refusals_and_its_permission(document):

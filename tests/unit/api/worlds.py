@@ -47,6 +47,12 @@ class Ask:
 
 MEDIA = {"mediaId": "{media}"}
 MEDIA_AND_NAME = {**MEDIA, "playbackId": "{playback_id}"}
+STREAM = {"streamId": "{live_stream}"}
+STREAM_AND_NAME = {**STREAM, "playbackId": "{live_playback_id}"}
+STREAM_AND_SIMULCAST = {**STREAM, "simulcastId": "{simulcast}"}
+LIVE_STREAM = {"playbackSettings": {"accessPolicy": "private"}, "inputMediaSettings": {}}
+RULE = {"defaultPolicy": "deny", "allow": ["taken.example"], "deny": []}
+SIMULCAST = {"url": "rtmp://push.example/app", "streamKey": "ours"}
 TOKEN = {"name": "t", "permissions": ["system:write"]}
 DRM = {"accessPolicy": "drm", "drmConfigurationId": "{drm_configuration}"}
 UPLOAD = {"corsOrigin": "*", "pushMediaSettings": {"accessPolicy": "public"}}
@@ -75,6 +81,27 @@ ASKS: dict[str, list[Ask]] = {
     "list-playback-ids": [Ask(MEDIA, beside=("playback_id",))],
     "delete-media-playback-id": [Ask(MEDIA, query={"playbackId": "{playback_id}"})],
     "get-playback-id": [Ask(MEDIA_AND_NAME)],
+    "list-live-clips": [Ask({"livestreamId": "{live_stream}"}, is_shown=False)],
+    "create-new-stream": [Ask(body=LIVE_STREAM, status=201)],
+    "get-all-streams": [Ask()],
+    "get-live-stream-by-id": [Ask(STREAM, beside=("live_playback_id", "simulcast"))],
+    "update-live-stream": [Ask(STREAM, body={"metadata": {"taken": "over"}})],
+    "delete-live-stream": [Ask(STREAM)],
+    # A stream that is enabled already, and one that nobody publishes to.
+    "enable-live-stream": [Ask(STREAM, status=400)],
+    "disable-live-stream": [Ask(STREAM)],
+    "complete-live-stream": [Ask(STREAM, status=400)],
+    "get-live-stream-viewer-count-by-id": [Ask(STREAM, is_shown=False)],
+    "get-live-stream-health": [Ask(STREAM, is_shown=False)],
+    "create-playbackId-of-stream": [Ask(STREAM, body={"accessPolicy": "public"}, status=201)],
+    "delete-playbackId-of-stream": [Ask(STREAM, query={"playbackId": "{live_playback_id}"})],
+    "get-live-stream-playback-id": [Ask(STREAM_AND_NAME)],
+    "update-live-stream-domain-restrictions": [Ask(STREAM_AND_NAME, body=RULE)],
+    "update-live-stream-user-agent-restrictions": [Ask(STREAM_AND_NAME, body=RULE)],
+    "create-simulcast-of-stream": [Ask(STREAM, body=SIMULCAST, status=201)],
+    "get-specific-simulcast-of-stream": [Ask(STREAM_AND_SIMULCAST)],
+    "update-specific-simulcast-of-stream": [Ask(STREAM_AND_SIMULCAST, body={"isEnabled": False})],
+    "delete-simulcast-of-stream": [Ask(STREAM_AND_SIMULCAST)],
     "getDrmConfiguration": [Ask()],
     "getDrmConfigurationById": [Ask({"drmConfigurationId": "{drm_configuration}"})],
     "get-workspace": [Ask()],
@@ -137,6 +164,20 @@ async def _signing_key(world: World) -> str:
     return str((await world.created("/iam/signing-keys"))["id"])
 
 
+async def _live_stream(world: World) -> str:
+    return str((await world.created("/live/streams", LIVE_STREAM))["streamId"])
+
+
+async def _live_playback_id(world: World) -> str:
+    stream = await world.id_of("live_stream")
+    return str((await world.created(f"/live/streams/{stream}/playback-ids", {"accessPolicy": "private"}))["id"])
+
+
+async def _simulcast(world: World) -> str:
+    stream = await world.id_of("live_stream")
+    return str((await world.created(f"/live/streams/{stream}/simulcast", SIMULCAST))["simulcastId"])
+
+
 async def _drm_configuration(world: World) -> str:
     """Every workspace is born with one."""
     answer = await world.http.get("/on-demand/drm-configurations")
@@ -150,6 +191,9 @@ MAKERS: dict[str, Callable[[World], Awaitable[str]]] = {
     "access_token": _access_token,
     "signing_key": _signing_key,
     "drm_configuration": _drm_configuration,
+    "live_stream": _live_stream,
+    "live_playback_id": _live_playback_id,
+    "simulcast": _simulcast,
 }
 
 

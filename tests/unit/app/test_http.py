@@ -100,13 +100,16 @@ async def test_live_asks_nobody(front: Front):
     assert (status, json.loads(body)) == (200, {"status": "live"})
 
 
-async def test_ready_needs_a_worker_that_was_heard(front: Front, database_url: str):
+async def test_ready_needs_a_worker_and_an_ingest_that_were_heard(front: Front, database_url: str):
     status, _, body = await ask(front, "/health/ready")
-    checks = {"database": "ok", "migrations": "ok", "worker": "failed", "storage": "ok"}
+    checks = {"database": "ok", "migrations": "ok", "worker": "failed", "ingest": "failed", "storage": "ok"}
     assert (status, json.loads(body)) == (503, {"status": "not ready", "checks": checks})
     db = await Database.open(database_url)
     async with db.unit() as tx:
         await tx.execute(text("insert into procrastinate_workers default values"))
+    assert (await ask(front, "/health/ready"))[0] == 503
+    async with db.unit() as tx:
+        await tx.execute(text("insert into live_ingests (id, origin_url) values (gen_random_uuid(), 'http://x')"))
     status, _, body = await ask(front, "/health/ready")
     assert (status, json.loads(body)["status"]) == (200, "ready")
     async with db.unit() as tx:

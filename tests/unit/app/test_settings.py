@@ -178,3 +178,32 @@ def test_a_bad_licence_server_is_refused_without_repeating_what_may_be_secret():
     servers = wiring._licence_servers(loaded)
     assert (servers.header, servers.fairplay_cert_url) == (("X-Secret", "hush"), "http://h/hush")
     assert "hush" not in repr(servers)
+
+
+def test_a_certificate_needs_its_key_and_both_must_be_files(tmp_path: Path):
+    file = tmp_path / "x.pem"
+    file.write_text("x")
+    assert problems(FASTPIX_TLS_CERT=str(file)) == [
+        "FASTPIX_TLS_CERT and FASTPIX_TLS_KEY belong together: set both, or neither."
+    ]
+    [told] = problems(FASTPIX_TLS_CERT=str(file), FASTPIX_TLS_KEY=str(tmp_path / "none"))[:1]
+    assert told.startswith("FASTPIX_TLS_KEY is ")
+    ingest = settings.load({"FASTPIX_TLS_CERT": str(file), "FASTPIX_TLS_KEY": str(file)}).ingest
+    assert (ingest.tls_cert, ingest.tls_key) == (str(file), str(file))
+
+
+def test_an_origin_that_listens_everywhere_must_be_named():
+    [told] = problems(FASTPIX_ORIGIN_HOST="0.0.0.0")
+    assert told.startswith("FASTPIX_ORIGIN_URL is not set")
+    ingest = settings.load({"FASTPIX_ORIGIN_HOST": "0.0.0.0", "FASTPIX_ORIGIN_URL": "http://10.0.0.5:8891/"}).ingest
+    assert (ingest.origin_host, ingest.origin_url, ingest.origin_port) == ("0.0.0.0", "http://10.0.0.5:8891", 0)
+    assert settings.load({}).ingest.origin_host == "127.0.0.1"
+
+
+def test_announced_addresses_are_addresses():
+    assert settings.load({"FASTPIX_WHIP_ANNOUNCE": "203.0.113.7, 2001:db8::1"}).ingest.whip_announce == (
+        "203.0.113.7",
+        "2001:db8::1",
+    )
+    [told] = problems(FASTPIX_WHIP_ANNOUNCE="live.example.com")
+    assert "give IP addresses" in told

@@ -40,7 +40,7 @@ async def test_a_known_id_is_answered_without_the_database(
         raise AssertionError("the database was asked again")
 
     monkeypatch.setattr(store, "find_id", no_more)
-    monkeypatch.setattr(store, "find_target", no_more)
+    monkeypatch.setattr(store, "find_any", no_more)
     assert await door.admit(film.playback_id, Viewer()) == first
 
 
@@ -48,7 +48,7 @@ async def test_a_thousand_new_viewers_read_the_plan_once(
     door: Admission, film: Published, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     reads = 0
-    real = store.find_target
+    real = store.find_any
 
     async def counted(*args: object) -> object:
         nonlocal reads
@@ -56,7 +56,7 @@ async def test_a_thousand_new_viewers_read_the_plan_once(
         await asyncio.sleep(0.05)
         return await real(*args)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(store, "find_target", counted)
+    monkeypatch.setattr(store, "find_any", counted)
     await asyncio.gather(*(door._find_target(film.media_id) for _ in range(1000)))
     assert reads == 1
 

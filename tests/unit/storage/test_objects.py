@@ -125,3 +125,16 @@ async def test_nobody_deletes_everything_by_an_empty_prefix(storage: Storage) ->
 async def test_the_self_test_passes_and_leaves_nothing(storage: Storage) -> None:
     await storage.objects.self_test()
     assert await storage.objects.list_sizes("self-test") == {}
+
+
+async def test_a_copy_outlives_what_it_was_copied_from(storage: Storage) -> None:
+    await storage.objects.put("live/a/0.m4s", b"segment", durable=True)
+    await storage.objects.copy("live/a/0.m4s", "live/b/0.m4s")
+    await storage.objects.copy("live/a/0.m4s", "live/b/0.m4s")  # again, as a job that runs twice does
+    await storage.objects.put("live/a/0.m4s", b"something else")
+    assert await storage.objects.get("live/b/0.m4s") == b"segment"
+    await storage.objects.delete_prefix("live/a")
+    assert await storage.objects.get("live/b/0.m4s") == b"segment"
+    assert list(await storage.objects.list_sizes("live")) == ["live/b/0.m4s"]
+    with pytest.raises(ObjectMissing):
+        await storage.objects.copy("live/a/0.m4s", "live/c/0.m4s")

@@ -1,5 +1,8 @@
-// hls.js behind the small interface that play.js speaks: attach, qualities, audios, destroy.
+// hls.js behind the small interface that play.js speaks: attach, qualities, audios, live, goLive, destroy.
 "use strict";
+
+// A publisher that lost its connection may take minutes to come back: the stream waits for it, and so do we.
+const LIVE_RETRY_MS = 2000;
 
 window.fastpixEngine = {
   name: "hls",
@@ -9,13 +12,25 @@ window.fastpixEngine = {
     return Hls.isSupported();
   },
 
-  // `on` has: ready(), fault(sentence), quality(index). `licences` for an encrypted video: servers by key system.
+  // `on` has: ready(), fault(kind, details), quality(index), interrupted(). `licences` for an encrypted video: servers
+  // by key system.
   attach(video, url, on, licences) {
     const hls = new Hls({
       autoStartLoad: false,
       capLevelToPlayerSize: true,
       emeEnabled: Boolean(licences),
       drmSystems: licences ? drmSystems(licences) : {},
+      // Without it a player that has stalled once stays late for ever.
+      maxLiveSyncPlaybackRate: 1.2,
+      // A playlist may be answered only when there is something new, three target durations later at most.
+      playlistLoadPolicy: {
+        default: {
+          maxTimeToFirstByteMs: 30000,
+          maxLoadTimeMs: 40000,
+          timeoutRetry: { maxNumRetry: 2, retryDelayMs: 0, maxRetryDelayMs: 0 },
+          errorRetry: { maxNumRetry: 4, retryDelayMs: 1000, maxRetryDelayMs: 4000 },
+        },
+      },
       // A segment that nobody has watched before is made while we wait: slower than a file, but it comes.
       fragLoadPolicy: {
         default: {
@@ -30,6 +45,11 @@ window.fastpixEngine = {
     let reloadsLeft = 2;
     let recoveriesLeft = 2;
 
+    const details = () => (hls.levels[hls.currentLevel] || hls.levels[hls.loadLevel] || {}).details;
+    let wasLive = false;
+    let retry;
+
+    hls.on(Hls.Events.LEVEL_UPDATED, (_event, data) => { wasLive = wasLive || data.details.live; });
     hls.on(Hls.Events.MANIFEST_PARSED, () => {
       hls.startLevel = hls.firstLevel; // the server lists the quickest rung first
       hls.startLoad();
@@ -39,7 +59,12 @@ window.fastpixEngine = {
     hls.on(Hls.Events.FRAG_BUFFERED, () => { reloadsLeft = 2; });
     hls.on(Hls.Events.ERROR, (_event, data) => {
       if (!data.fatal) return;
-      if (data.type === Hls.ErrorTypes.NETWORK_ERROR && hls.levels.length && reloadsLeft-- > 0) hls.startLoad();
+      const isForbidden = data.response && [401, 403, 404].includes(data.response.code);
+      if (data.type === Hls.ErrorTypes.NETWORK_ERROR && wasLive && !isForbidden) {
+        clearTimeout(retry);
+        retry = setTimeout(() => hls.startLoad(video.currentTime || -1), LIVE_RETRY_MS);
+        on.interrupted();
+      } else if (data.type === Hls.ErrorTypes.NETWORK_ERROR && hls.levels.length && reloadsLeft-- > 0) hls.startLoad();
       else if (data.type === Hls.ErrorTypes.MEDIA_ERROR && recoveriesLeft-- > 0) hls.recoverMediaError();
       else on.fault({ [Hls.ErrorTypes.NETWORK_ERROR]: "network", [Hls.ErrorTypes.KEY_SYSTEM_ERROR]: "licence" }[data.type] || "media", data.details);
     });
@@ -58,7 +83,21 @@ window.fastpixEngine = {
       setAudio(index) {
         hls.audioTrack = index;
       },
-      destroy: () => hls.destroy(),
+      // null for what is not live (any more); otherwise seconds behind the edge, and whether that is as close as it gets.
+      live() {
+        const list = details();
+        if (!list || !list.live) return null;
+        const behindS = hls.latency;
+        const allowedS = (hls.targetLatency || 0) + 2 * list.targetduration;
+        return { behindS, isAtEdge: behindS <= allowedS };
+      },
+      goLive() {
+        if (hls.liveSyncPosition) video.currentTime = hls.liveSyncPosition;
+      },
+      destroy() {
+        clearTimeout(retry);
+        hls.destroy();
+      },
     };
   },
 };

@@ -1,5 +1,9 @@
-// Shaka Player behind the small interface that play.js speaks: attach, qualities, audios, destroy. Plays DASH.
+// Shaka Player behind the small interface that play.js speaks: attach, qualities, audios, live, goLive, destroy.
+// Plays DASH.
 "use strict";
+
+// The seek range already ends where the manifest says that players should be.
+const LIVE_EDGE_S = 6;
 
 window.fastpixEngine = {
   name: "shaka",
@@ -10,12 +14,17 @@ window.fastpixEngine = {
     return shaka.Player.isBrowserSupported();
   },
 
-  // `on` has: ready(), fault(sentence), quality(index). `licences` for an encrypted video: servers by key system.
+  // `on` has: ready(), fault(kind, details), quality(index), interrupted(). `licences` for an encrypted video: servers
+  // by key system.
   attach(video, url, on, licences) {
     const player = new shaka.Player();
     player.configure({
       // A segment that nobody has watched before is made while we wait: slower than a file, but it comes.
-      streaming: { retryParameters: { maxAttempts: 5, timeout: 60000, stallTimeout: 35000 } },
+      streaming: {
+        retryParameters: { maxAttempts: 5, timeout: 60000, stallTimeout: 35000 },
+        // Catches up after a stall instead of staying late.
+        liveSync: { enabled: true, maxPlaybackRate: 1.2 },
+      },
       abr: { restrictToElementSize: true },
     });
     if (licences) {
@@ -56,6 +65,13 @@ window.fastpixEngine = {
       setAudio(index) {
         player.selectAudioTrack(player.getAudioTracks()[index]);
       },
+      // null for what is not live (any more); otherwise seconds behind the edge, and whether that is as close as it gets.
+      live() {
+        if (!player.isLive()) return null;
+        const behindS = player.seekRange().end - video.currentTime;
+        return { behindS, isAtEdge: behindS <= LIVE_EDGE_S };
+      },
+      goLive: () => player.goToLive(),
       destroy: () => player.destroy(),
     };
   },

@@ -1,11 +1,13 @@
 // The page around a player: waits until the video is ready, says in plain words what is wrong, offers qualities.
 //
 // window.fastpixPlayer is an EventTarget for whoever embeds or tests the page. Events: "waiting" (not ready yet),
-// "ready", "firstframe", "quality", "playing", "ended", "error"; each is also kept in `log` with its time in ms.
+// "ready", "firstframe", "quality", "playing", "interrupted" (a live stream stands still), "ended", "error"; each is also
+// kept in `log` with its time in ms.
 "use strict";
 
 const POLL_MS = 1500;
 const MAX_LOG = 500;
+const LIVE_LOOK_MS = 500;
 
 class FastpixPlayer extends EventTarget {
   constructor(engine, video) {
@@ -35,6 +37,16 @@ class FastpixPlayer extends EventTarget {
   setQuality(index) {
     this.session.setQuality(index);
   }
+
+  // null, or {behindS, isAtEdge} while the stream runs.
+  live() {
+    return this.session && this.session.live();
+  }
+
+  goLive() {
+    this.session.goLive();
+    this.video.play().catch(() => {});
+  }
 }
 
 const stage = document.querySelector(".stage");
@@ -51,7 +63,7 @@ const manifestUrl = makeManifestUrl();
 
 function makeManifestUrl() {
   const url = new URL(`${document.body.dataset.stream}/${playbackId}.${engine.extension}`, location.origin);
-  for (const name of ["token", "minResolution", "maxResolution", "resolution", "renditionOrder"]) {
+  for (const name of ["token", "minResolution", "maxResolution", "resolution", "renditionOrder", "dvrMode", "start", "end"]) {
     if (parameters.has(name)) url.searchParams.set(name, parameters.get(name));
   }
   return url.href;
@@ -107,7 +119,8 @@ async function start(hasWaited = false) {
   const message = await answer.json().then((body) => body.error.message, () => "");
   if (answer.status === 400 && message.includes("ready")) {
     if (!hasWaited) player.say("waiting");
-    show("waiting", "Almost there", "This video is still being prepared. It starts by itself as soon as it is ready.");
+    if (message.includes("stream")) show("waiting", "Not live yet", "The broadcast has not begun. It starts here by itself.");
+    else show("waiting", "Almost there", "This video is still being prepared. It starts by itself as soon as it is ready.");
     setTimeout(start, POLL_MS, true);
   } else if (REASONS[answer.status]) {
     fail(...REASONS[answer.status], { status: answer.status });
@@ -122,14 +135,22 @@ function play(hasWaited) {
     return;
   }
   show("loading");
+  // A viewer who waited on this page came to watch. Browsers may still say no to sound without a click.
+  const begin = () => {
+    if (hasWaited || parameters.has("autoplay")) video.play().catch(() => {});
+  };
   player.session = engine.attach(video, manifestUrl, {
     ready() {
       player.say("ready");
+      begin(); // again: an engine that sets the source late has undone the first one
       fillMenus();
     },
     quality(index) {
       player.quality = index;
       player.say("quality", { index, id: player.qualities()[index]?.id });
+    },
+    interrupted() {
+      player.say("interrupted");
     },
     fault(kind, details) {
       if (kind === "network") fail("The connection was lost", "The rest of the video could not be loaded.", { details });
@@ -137,8 +158,7 @@ function play(hasWaited) {
       else fail("This video cannot be played", "The browser refused part of it.", { details });
     },
   }, makeLicences());
-  // A viewer who waited on this page came to watch. Browsers may still say no to sound without a click.
-  if (hasWaited || parameters.has("autoplay")) video.play().catch(() => {});
+  begin();
 }
 
 function label(quality) {
@@ -161,6 +181,25 @@ function fillMenu(id, options, isUseful, choose) {
   select.onchange = () => choose(Number(select.value));
   document.querySelector(`#${id}-menu`).hidden = !isUseful;
 }
+
+// The badge of a live stream: red at the edge; otherwise it says how late we are and leads back.
+const badge = document.querySelector("#live");
+function lookAtLive() {
+  const live = player.live();
+  if (live) {
+    badge.hidden = false;
+    badge.dataset.live = live.isAtEdge ? "edge" : "behind";
+    const behind = live.behindS >= 90 ? `${Math.round(live.behindS / 60)} min` : `${Math.round(live.behindS)} s`;
+    badge.textContent = live.isAtEdge ? "Live" : `Go live (${behind} behind)`;
+  } else if (!badge.hidden) {
+    badge.dataset.live = "over";
+    badge.textContent = "Ended";
+  }
+}
+badge.addEventListener("click", () => {
+  if (badge.dataset.live === "behind") player.goLive();
+});
+setInterval(lookAtLive, LIVE_LOOK_MS);
 
 function onFirstFrame() {
   if (player.firstFrameMs !== null) return;
@@ -203,6 +242,7 @@ document.addEventListener("keydown", (event) => {
     k: () => (video.paused ? video.play() : video.pause()),
     m: () => { video.muted = !video.muted; },
     f: () => (document.fullscreenElement ? document.exitFullscreen() : stage.requestFullscreen()),
+    l: () => player.live() && player.goLive(),
     ArrowLeft: () => { video.currentTime -= 5; },
     ArrowRight: () => { video.currentTime += 5; },
   };

@@ -1,0 +1,215 @@
+"""Glass to glass: the clock in the picture against the clock of the machine, read from the players' pixels.
+
+All players sit in one page, are the same hls.js with the same settings, and show the same encode.
+"""
+
+import contextlib
+import functools
+import http.server
+import json
+import threading
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import httpx
+from playwright.sync_api import Page, sync_playwright
+from tests.browser.conftest import FLAGS, chromium
+
+from benchmarks.live import peers, streams
+from benchmarks.table import Row
+from fastpix_server.edge import player, web_build
+
+WARM_S = 15.0  # until players have found their distance; then we count
+
+_PAGE = """<!doctype html><meta charset="utf-8"><body><script src="/hls.min.js"></script><script>
+window.results = {};
+function watch(name, url) {
+  const video = document.createElement('video'); video.muted = true; video.width = 320; document.body.append(video);
+  const kept = results[name] = {late: [], stalls: 0, errors: [], firstMs: null, frames: 0};
+  const started = performance.now();
+  const pen = new OffscreenCanvas(320, 16).getContext('2d', {willReadFrequently: true});
+  const hls = kept.hls = new Hls({lowLatencyMode: true, maxLiveSyncPlaybackRate: 1.2});
+  hls.on(Hls.Events.ERROR, (_e, data) => {
+    if (data.details === 'bufferStalledError') kept.stalls++;
+    if (kept.errors.length < 50) kept.errors.push(data.details);
+    if (data.fatal) setTimeout(() => { hls.loadSource(url); }, 1000);
+  });
+  hls.on(Hls.Events.MANIFEST_PARSED, () => video.play());
+  hls.loadSource(url); hls.attachMedia(video);
+  let last = 0;
+  const onFrame = now => {
+    if (kept.firstMs === null) kept.firstMs = performance.now() - started;
+    kept.frames++;
+    if (now - last > 250) {
+      last = now;
+      pen.drawImage(video, 0, 0, video.videoWidth, video.videoHeight / 16, 0, 0, 320, 16);
+      const pixels = pen.getImageData(0, 8, 320, 1).data;
+      let clock = 0;
+      for (let bit = 0; bit < 32; bit++) clock = clock * 2 + (pixels[(bit * 10 + 5) * 4 + 1] > 128 ? 1 : 0);
+      const late = (Date.now() % 4294967296 - clock + 4294967296) % 4294967296;
+      if (late < 120000) kept.late.push([Math.round(performance.now() - started), late]);
+    }
+    video.requestVideoFrameCallback(onFrame);
+  };
+  video.requestVideoFrameCallback(onFrame);
+}
+</script>"""
+
+_TAKE = """name => { const r = results[name], late = r.late.splice(0);
+  const out = {late, stalls: r.stalls, errors: r.errors.splice(0), firstMs: r.firstMs, frames: r.frames};
+  return JSON.stringify(out); }"""
+
+
+@dataclass
+class Seen:
+    """What one player saw; `late` holds (ms since its start, ms behind)."""
+
+    late: list[tuple[float, float]]
+    stalls: int
+    errors: list[str]
+    first_ms: float | None
+    frames: int
+
+    def quantile_s(self, share: float) -> float:
+        values = sorted(ms for at_ms, ms in self.late if at_ms > WARM_S * 1000)
+        if not values:
+            raise RuntimeError(f"a player showed nothing: {self.errors[:5]}")
+        return values[min(len(values) - 1, int(len(values) * share))] / 1000
+
+
+class Watching:
+    """A browser with players in it."""
+
+    def __init__(self, page: Page) -> None:
+        self._page = page
+
+    def add(self, name: str, url: str) -> None:
+        self._page.evaluate("([name, url]) => watch(name, url)", [name, url])
+
+    def wait(self, seconds: float) -> None:
+        self._page.wait_for_timeout(seconds * 1000)
+
+    def take(self, name: str) -> Seen:
+        """What was seen since the last time."""
+        got: dict[str, Any] = json.loads(self._page.evaluate(_TAKE, name))
+        late = [(float(at), float(ms)) for at, ms in got["late"]]
+        return Seen(late, got["stalls"], got["errors"], got["firstMs"], got["frames"])
+
+
+@contextlib.contextmanager
+def watching() -> Iterator[Watching]:
+    web_build.build()
+    library = (player.WEB / "vendor" / "hls.min.js").read_bytes()
+    files = {"/": (_PAGE.encode(), "text/html"), "/hls.min.js": (library, "text/javascript")}
+    with _serving(files) as base, sync_playwright() as driver:
+        browser = driver.chromium.launch(executable_path=chromium(), args=list(FLAGS))
+        page = browser.new_page()
+        page.goto(base + "/")
+        yield Watching(page)
+        browser.close()
+
+
+def rows(live: streams.Live, nginx: peers.Nginx, *, seconds: float) -> list[Row]:
+    """Start-up and latency of all three, side by side."""
+    stream = live.create()
+    muxed = f"[f=hls:hls_time={peers.SEGMENT_S}:hls_list_size=30:hls_flags=delete_segments]{nginx.muxed}/index.m3u8"
+    outputs = [f"[f=flv]{stream.target.rtmp}", f"[f=flv]{nginx.rtmp}/bench", muxed]
+    urls = {
+        "fastpix": stream.manifest,
+        "nginx-rtmp": f"{nginx.http}/hls/bench.m3u8",
+        "ffmpeg hls muxer": f"{nginx.http}/muxed/index.m3u8",
+    }
+    began_s = time.monotonic()
+    with watching() as browser, streams.one_encode(outputs):
+        playable_s = _first_playable(urls, began_s)
+        for name, url in urls.items():
+            browser.add(name, url)
+        browser.wait(WARM_S + seconds)
+        seen = {name: browser.take(name) for name in urls}
+    live.delete(stream)
+    return [*_startup_rows(playable_s), *_latency_rows(seen)]
+
+
+def _first_playable(urls: Mapping[str, str], began_s: float) -> dict[str, float]:
+    """Seconds from the publisher's start until a playlist names something to play: a part with us, a segment else."""
+    found: dict[str, float] = {}
+    with httpx.Client(timeout=10) as client:
+        while len(found) < len(urls):
+            if time.monotonic() - began_s > streams.READY_WITHIN_S:
+                raise TimeoutError(f"only {sorted(found)} can be played")
+            for name in set(urls) - set(found):
+                if _is_playable(client, urls[name]):
+                    found[name] = time.monotonic() - began_s
+            time.sleep(0.02)
+    return found
+
+
+def _is_playable(client: httpx.Client, url: str) -> bool:
+    answer = client.get(url)
+    if answer.status_code != 200:
+        return False
+    lines = answer.text.splitlines()
+    children = [line for line in lines if line and not line.startswith("#") and ".m3u8" in line]
+    if children:
+        return _is_playable(client, str(answer.url.join(children[0])))
+    return any(line.startswith(("#EXTINF", "#EXT-X-PART:")) for line in lines)
+
+
+def _startup_rows(playable_s: Mapping[str, float]) -> Sequence[Row]:
+    ours = playable_s["fastpix"]
+    return [
+        Row(
+            "publisher's start to the first playable part",
+            f"{ours:.2f} s",
+            f"{name} {other:.2f} s",
+            ours / other,
+        )
+        for name, other in playable_s.items()
+        if name != "fastpix"
+    ]
+
+
+def _latency_rows(seen: Mapping[str, Seen]) -> Sequence[Row]:
+    ours = seen["fastpix"]
+    made = []
+    for share, label, limit_s in ((0.5, "p50", 2.0), (0.95, "p95", 3.0)):
+        value = ours.quantile_s(share)
+        for name, other in seen.items():
+            if name != "fastpix":
+                theirs = other.quantile_s(share)
+                what = f"glass to glass, {label}"
+                compared = f"{name} {theirs:.2f} s"
+                made.append(Row(what, f"{value:.2f} s", compared, value / theirs, f"< {limit_s:g} s", value < limit_s))
+    stalls = ", ".join(f"{name} {other.stalls}" for name, other in seen.items() if name != "fastpix")
+    return [*made, Row("stalls while watching", str(ours.stalls), stalls, None, "0", ours.stalls == 0)]
+
+
+@contextlib.contextmanager
+def _serving(files: Mapping[str, tuple[bytes, str]]) -> Iterator[str]:
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(_Handler, files))
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}"
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
+class _Handler(http.server.BaseHTTPRequestHandler):
+    def __init__(self, files: Mapping[str, tuple[bytes, str]], *arguments: Any) -> None:
+        self._files = files
+        super().__init__(*arguments)
+
+    def do_GET(self) -> None:
+        body, media_type = self._files.get(self.path, (b"", ""))
+        self.send_response(200 if media_type else 404)
+        self.send_header("content-type", media_type or "text/plain")
+        self.send_header("content-length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, format: str, *args: object) -> None:
+        return None

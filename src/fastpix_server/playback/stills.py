@@ -1,0 +1,97 @@
+"""Pictures of recordings and clips: from the stored segment that shows the moment, at any size.
+
+`picture_of` needs no worker's state: whoever composes pictures (sheets of thumbnails) may call it for each of them.
+"""
+
+from collections import OrderedDict
+from fractions import Fraction
+
+from fastpix_server.base.errors import SourceFault
+from fastpix_server.db.pool import Database
+from fastpix_server.engine.still import still
+from fastpix_server.playback import store
+from fastpix_server.playback.artifacts import Fit, PictureFormat
+from fastpix_server.playback.recording import Facts, Recording, Spot
+from fastpix_server.playback.targets import RecordedTarget
+from fastpix_server.storage.port import ObjectMissing, ObjectStore
+
+# Recordings kept for the next picture of them; the list of eight hours is about a megabyte.
+MAX_KEPT = 16
+
+
+async def picture_of(
+    objects: ObjectStore,
+    target: RecordedTarget,
+    *,
+    at_s: Fraction,
+    width: int | None,
+    height: int | None,
+    fit: Fit = "preserve",
+    format: PictureFormat = "jpg",
+) -> bytes:
+    """The frame that a player shows at `at_s`, clamped to the recording. Raises SourceFault where there is none."""
+    if not target.recording.videos:
+        raise SourceFault("no_video", "The media has no picture.")
+    spot = _best_spot(target.recording, at_s)
+    if spot is None:
+        raise SourceFault("picture_unreadable", "There is no picture at that time.")
+    try:
+        init = await objects.get(target.init_key(spot.facts.name, spot.epoch))
+        segment = await objects.get(target.segment_key(spot.facts.name, spot.number))
+    except ObjectMissing:
+        raise SourceFault("picture_unreadable", "This part of the recording was deleted.") from None
+    return await still(
+        init,
+        segment,
+        shape=(spot.facts.width, spot.facts.height),
+        offset_s=_within(spot),
+        fps=spot.facts.fps,
+        width=width,
+        height=height,
+        fit=fit,
+        format=format,
+    )
+
+
+def _best_spot(recording: Recording, at_s: Fraction) -> Spot | None:
+    """In the best rendition that has the moment."""
+    for facts in sorted(recording.videos, key=_size, reverse=True):
+        spot = recording.spot(at_s, facts.name)
+        if spot is not None:
+            return spot
+    return None
+
+
+def _size(facts: Facts) -> tuple[bool, int]:
+    return facts.kind == "copy", facts.height
+
+
+def _within(spot: Spot) -> Fraction:
+    """Not past the segment's last frame."""
+    frame_s = 1 / Fraction(spot.facts.fps).limit_denominator(1001) if spot.facts.fps > 0 else Fraction(1, 10)
+    return max(min(spot.offset_s, spot.length_s - frame_s), Fraction(0))
+
+
+class KnownRecordings:
+    """Recordings of which pictures are wanted, read once. `drop` when one changed."""
+
+    def __init__(self, db: Database) -> None:
+        self._db = db
+        self._known: OrderedDict[str, RecordedTarget] = OrderedDict()
+
+    async def find(self, target_id: str) -> RecordedTarget | None:
+        known = self._known.get(target_id)
+        if known is not None:
+            self._known.move_to_end(target_id)
+            return known
+        async with self._db.unit() as tx:
+            found = await store.find_any(tx, target_id)
+        if not isinstance(found, RecordedTarget):
+            return None
+        self._known[target_id] = found
+        if len(self._known) > MAX_KEPT:
+            self._known.popitem(last=False)
+        return found
+
+    def drop(self, target_id: str) -> None:
+        self._known.pop(target_id, None)
