@@ -48,7 +48,7 @@ async def test_a_browser_publishes_its_camera_and_every_frame_is_whole(camera: B
         page = await camera.new_page()
         await page.goto(stage.base + "/page")
         await page.evaluate("go('/whip', 'key')")
-        assert await page.evaluate("state") == {"isPublishing": True}
+        assert (await page.evaluate("state")).get("isPublishing"), await page.evaluate("state")
         sink = stage.door.sinks[0]
         await until(lambda: sum(s.is_key for s in sink.of("video")) >= 3 and len(sink.of("audio")) > 100, 60)
         video, audio = sink.of("video"), sink.of("audio")
