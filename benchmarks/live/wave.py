@@ -57,7 +57,7 @@ async def _wave(client: aiohttp.ClientSession, playlist: str) -> tuple[float, fl
     async with client.get(playlist) as answer:
         number, part = next_part(await answer.text())
     # Two parts ahead, so that everybody waits when it comes.
-    url = f"{playlist}?_HLS_msn={number}&_HLS_part={part + 1}"
+    url = f"{playlist}{'&' if '?' in playlist else '?'}_HLS_msn={number}&_HLS_part={part + 1}"
     began_s = time.perf_counter()
     done = sorted(await asyncio.gather(*(_ask(client, url) for _ in range(VIEWERS))))
     return (done[0] - began_s) * 1000, (done[VIEWERS // 2] - done[0]) * 1000, (done[-1] - done[0]) * 1000
