@@ -161,9 +161,10 @@ class _Connection(asyncio.Protocol):
     # -- asyncio.Protocol
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = cast(asyncio.Transport, transport)  # those of uvloop only behave like one
+        # Not checked: the transports of uvloop are no subclasses of asyncio's.
+        stream = self._transport = cast(asyncio.Transport, transport)
         if self._reason:  # dropped before it was there
-            self._transport.abort()
+            stream.abort()
         self._timer = self._loop.call_later(self._limits.handshake_s, self._check_handshake)
 
     def data_received(self, data: bytes) -> None:
