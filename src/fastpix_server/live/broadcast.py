@@ -45,6 +45,8 @@ AHEAD_PARTS = int(3 / PART_MAX_S) + 1  # same section: three seconds ahead of th
 # Viewers can begin when every rendition has a whole segment, or the lead has so many.
 PLAYABLE_SEGMENTS = 3
 
+TOO_SLOW = "fewer than two pictures a second"
+
 HLS_TYPE = "application/vnd.apple.mpegurl"
 DASH_TYPE = "application/dash+xml"
 MP4_TYPE = "video/mp4"
@@ -113,7 +115,9 @@ class Broadcast:
             self._connection.on_end("replaced")
         self._publisher = publisher
         self._is_announced = False
-        intake = Intake(self._stage, now_s=self._now_s, silent_track=self._silent_track)
+        intake = Intake(
+            self._stage, now_s=self._now_s, silent_track=self._silent_track, on_slow=lambda: self._hopeless(TOO_SLOW)
+        )
         self._connection = _Connection(self, intake)
         return self._connection
 

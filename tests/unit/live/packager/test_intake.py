@@ -186,3 +186,13 @@ def test_beginning_again_in_the_middle_of_a_group_warms_up_the_decoder():
     assert taken.pictures[1][0].time == taken.warm[-1].time + FRAME
     assert len(taken.pictures[1]) == 60
     assert spoken(taken.sounds[1]).count(False) <= 1
+
+
+@pytest.mark.parametrize(("apart_s", "is_slow"), [(1.0, True), (0.6, True), (0.5, False), (11.0, False)])
+def test_a_publisher_of_less_than_two_pictures_a_second_is_told_apart(apart_s: float, is_slow: bool):
+    told: list[str] = []
+    made = Intake(Taken(), now_s=lambda: 1000.0, on_slow=lambda: told.append("slow"))
+    made.on_track(VIDEO)
+    made.on_track(AUDIO)
+    feed(made, (Sample("video", round(k * apart_s * CLOCK_HZ), 0, True, b"x") for k in range(60)))
+    assert told == ["slow"] * is_slow
