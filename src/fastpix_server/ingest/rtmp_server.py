@@ -169,7 +169,11 @@ class _Connection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         self._received += len(data)
-        self._advance(data)
+        try:
+            self._advance(data)
+        except Exception:  # of a sink, or a mistake of ours: it costs this connection only
+            _log.exception("rtmp_connection_failed", peer=self._address)
+            self.drop("failed")
 
     def connection_lost(self, exc: Exception | None) -> None:
         for timer in (self._timer, self._resume_timer):

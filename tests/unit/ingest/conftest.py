@@ -1,11 +1,19 @@
-"""A door and servers on free ports of loopback."""
+"""A door and servers on free ports of loopback, on the event loop that the ingest process has."""
 
+import asyncio
 from collections.abc import AsyncIterator
 
 import pytest
+import uvloop
 from tests.unit.ingest.peers import OpenDoor
 
 from fastpix_server.ingest.rtmp_server import RtmpLimits, RtmpServer
+
+
+@pytest.fixture(scope="session")
+def event_loop_policy() -> asyncio.AbstractEventLoopPolicy:
+    """The loop of the ingest process."""
+    return uvloop.EventLoopPolicy()
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from tests.footage import FFMPEG, FFPROBE
 
 from fastpix_server.ingest.model import Publisher, PublishRequest, Refused, Sample, Sink, Track
 
-WAIT_S = 60.0  # generous: the machine may be busy
+WAIT_S = 40.0  # generous: the machine may be busy
 
 
 class Memory:
