@@ -9,6 +9,7 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
+from typing import Literal
 
 from fastpix_server.base import log
 from fastpix_server.base.errors import Invalid
@@ -30,6 +31,7 @@ from fastpix_server.live.packager.package import Package
 from fastpix_server.live.packager.playlist import Form, Variant
 from fastpix_server.live.packager.reading import read_tracks
 from fastpix_server.live.packager.segments import PART_MAX_S, Rendition
+from fastpix_server.live.readers import Readers
 from fastpix_server.live.stage import Stage
 from fastpix_server.playback import selection
 
@@ -42,18 +44,21 @@ AHEAD_SEGMENTS = 2  # same section: more than this ahead of now is a mistake
 AHEAD_PARTS = int(3 / PART_MAX_S) + 1  # same section: three seconds ahead of the newest part
 # Viewers can begin when every rendition has a whole segment, or the lead has so many.
 PLAYABLE_SEGMENTS = 3
-MAX_READERS = 64  # 50 simulcast targets and some SRT players
+
+TOO_SLOW = "fewer than two pictures a second"
 
 HLS_TYPE = "application/vnd.apple.mpegurl"
 DASH_TYPE = "application/dash+xml"
 MP4_TYPE = "video/mp4"
 TEXT_TYPE = "text/plain"
+ASSUMED_BPS = 1_000_000  # of a rendition that has nothing yet (or was restored)
 FOREVER_S = 86_400  # the URL names session and number: it will never mean anything else
 BLOCKED_AGE_S = 6  # a playlist that was asked for by number stays right; caches hold it for those who come late
 PLAIN_AGE_S = 1
 ENDED_AGE_S = 10
 
 Load = Callable[[str, int], Awaitable[bytes | None]]
+Waited = Literal["there", "late", "refused"]
 
 
 class Broadcast:
@@ -93,8 +98,7 @@ class Broadcast:
         )
         self._connection: _Connection | None = None
         self._publisher: Publisher | None = None
-        self._readers: dict[int, _Reader] = {}
-        self._next_reader = 0
+        self._readers = Readers(spec.session_id)
         self._changes: dict[str, asyncio.Event] = {}
         self._texts: dict[tuple[str, Form], bytes] = {}
         self._waiters = 0
@@ -111,7 +115,9 @@ class Broadcast:
             self._connection.on_end("replaced")
         self._publisher = publisher
         self._is_announced = False
-        intake = Intake(self._stage, now_s=self._now_s, silent_track=self._silent_track)
+        intake = Intake(
+            self._stage, now_s=self._now_s, silent_track=self._silent_track, on_slow=lambda: self._hopeless(TOO_SLOW)
+        )
         self._connection = _Connection(self, intake)
         return self._connection
 
@@ -120,8 +126,7 @@ class Broadcast:
             self._silent_track = connection.intake.audio or self._silent_track
             self._connection = None
             self._publisher = None
-            for reader in self._readers.values():
-                reader.is_waiting = True
+            self._readers.pause()
             self._on_end_of_epoch(reason)
 
     def _overlong(self) -> None:
@@ -145,42 +150,8 @@ class Broadcast:
     # -- readers ------------------------------------------------------------------------------------------------
 
     def add_reader(self, reader: Sink) -> Callable[[], None]:
-        """The known tracks at once, then samples from the next key frame; over reconnects until the session ends.
-
-        Returns what takes it out again. A reader that raises is taken out; a slow one is its own business.
-        """
-        if len(self._readers) >= MAX_READERS:
-            raise OverflowError(f"more than {MAX_READERS} readers of one stream")
-        number = self._next_reader
-        self._next_reader += 1
-        entry = self._readers[number] = _Reader(reader)
-        if self._connection is not None:
-            for track in self._connection.tracks:
-                self._tell(number, entry, lambda track=track: reader.on_track(track))  # type: ignore[misc]
-
-        def undo() -> None:
-            self._readers.pop(number, None)
-
-        return undo
-
-    def hand_out_track(self, track: Track) -> None:
-        for number, entry in [*self._readers.items()]:
-            self._tell(number, entry, lambda entry=entry: entry.sink.on_track(track))  # type: ignore[misc]
-
-    def hand_out(self, sample: Sample, *, has_video: bool) -> None:
-        for number, entry in [*self._readers.items()]:
-            if entry.is_waiting:
-                if has_video and not (sample.kind == "video" and sample.is_key):
-                    continue
-                entry.is_waiting = False
-            self._tell(number, entry, lambda entry=entry: entry.sink.on_sample(sample))  # type: ignore[misc]
-
-    def _tell(self, number: int, entry: "_Reader", act: Callable[[], None]) -> None:
-        try:
-            act()
-        except Exception:
-            self._readers.pop(number, None)
-            _log.exception("reader_failed", session=self.spec.session_id, reader=type(entry.sink).__name__)
+        """The known tracks at once, then samples from the next key frame. Returns what takes it out again."""
+        return self._readers.add(reader, self._connection.tracks if self._connection is not None else ())
 
     # -- state --------------------------------------------------------------------------------------------------
 
@@ -251,9 +222,7 @@ class Broadcast:
         self._package.end()
         self._is_ended = True
         self._texts.clear()
-        for number, entry in [*self._readers.items()]:
-            self._tell(number, entry, lambda entry=entry: entry.sink.on_end("session_over"))  # type: ignore[misc]
-        self._readers.clear()
+        self._readers.end("session_over")
         self._wake()
 
     def _wake(self) -> None:
@@ -345,16 +314,22 @@ class Broadcast:
             if not _is_near(found, query.msn, query.part):
                 return _refusal(400, "too far in the future")
             msn, part = query.msn, query.part
-            if not await self._wait(found, lambda: found.has(msn, part), WAIT_TARGETS * target_s):
+            waited = await self._wait(found, lambda: found.has(msn, part), WAIT_TARGETS * target_s)
+            # While a publisher is away, players must stay: they give up after a few errors, not after an old playlist.
+            if waited == "refused" or (waited == "late" and self._connection is not None):
                 return _refusal(503, "nothing new")
-        form = Form(target_s, self._is_ended, query.is_dvr and self.spec.is_dvr, query.skip)
+            if waited == "late":
+                return Answer(200, self._text(found, self._form(query, target_s)), HLS_TYPE, 0)
         age_s = ENDED_AGE_S if self._is_ended else PLAIN_AGE_S if query.msn is None else BLOCKED_AGE_S
-        return Answer(200, self._text(found, form), HLS_TYPE, age_s)
+        return Answer(200, self._text(found, self._form(query, target_s)), HLS_TYPE, age_s)
+
+    def _form(self, query: PlaylistQuery, target_s: int) -> Form:
+        return Form(target_s, self._is_ended, query.is_dvr and self.spec.is_dvr, query.skip)
 
     def _text(self, rendition: Rendition, form: Form) -> bytes:
         text = self._texts.get((rendition.name, form))
         if text is None:
-            others = [r for r in self._package.renditions.values() if r is not rendition]
+            others = [r for r in self._package.renditions.values() if r.name in self._package.planned]
             expected_s = next((s.duration_s for s in reversed(rendition.segments) if s.is_done), 0.0)
             text = playlist.media(rendition, others, form, expected_s=expected_s).encode()
             self._texts[rendition.name, form] = text
@@ -402,24 +377,24 @@ class Broadcast:
             data = await self._load_init(rendition, epoch)
         return Answer(200, data, MP4_TYPE, FOREVER_S) if data else _refusal(404, "no such init segment")
 
-    async def _wait(self, rendition: Rendition, is_there: Callable[[], bool], limit_s: float) -> bool:
-        """Until it is there or the session ends. False after `limit_s`, or at once when too many wait already."""
+    async def _wait(self, rendition: Rendition, is_there: Callable[[], bool], limit_s: float) -> Waited:
+        """Until it is there or the session ends: "there". Refused at once when too many wait, or nobody works here."""
         if is_there() or self._is_ended:
-            return True
+            return "there"
         if self._waiters >= MAX_WAITERS:
-            return False
+            return "refused"
         self._waiters += 1
         try:
             async with asyncio.timeout(limit_s):
                 while not is_there() and not self._is_ended:
                     if self._is_closed:
-                        return False
+                        return "refused"
                     await self._changes.setdefault(rendition.name, asyncio.Event()).wait()
         except TimeoutError:
-            return False
+            return "late"
         finally:
             self._waiters -= 1
-        return True
+        return "there"
 
 
 class _Connection:
@@ -437,12 +412,12 @@ class _Connection:
     def on_track(self, track: Track) -> None:
         if not self._is_over:
             self.intake.on_track(track)
-            self._broadcast.hand_out_track(track)
+            self._broadcast._readers.track(track)
 
     def on_sample(self, sample: Sample) -> None:
         if not self._is_over:
             self.intake.on_sample(sample)
-            self._broadcast.hand_out(sample, has_video=self.intake.video is not None)
+            self._broadcast._readers.sample(sample, has_video=self.intake.video is not None)
 
     def on_end(self, reason: str) -> None:
         if not self._is_over:
@@ -451,20 +426,16 @@ class _Connection:
             self._broadcast._ended(self, reason)
 
 
-class _Reader:
-    __slots__ = ("is_waiting", "sink")
-
-    def __init__(self, sink: Sink) -> None:
-        self.sink = sink
-        self.is_waiting = True
-
-
 def _whole(rendition: Rendition) -> int:
     return sum(s.is_done and not s.is_gap for s in rendition.segments)
 
 
 def _rate(rendition: Rendition) -> int:
-    return rendition.peak_bps
+    """The measured peak; before anything is measured, what parts there are, and never nothing."""
+    if rendition.peak_bps:
+        return rendition.peak_bps
+    segment = rendition.segments[-1] if rendition.segments else None
+    return round(segment.size_bytes * 8 / segment.duration_s) if segment and segment.size_bytes else ASSUMED_BPS
 
 
 def _as_rung(rendition: Rendition) -> VideoRendition:

@@ -15,6 +15,7 @@ from fastpix_server.ingest.model import CLOCK_HZ, Sample, Sink, Track
 from fastpix_server.live import broadcast as broadcasts
 from fastpix_server.live.broadcast import Broadcast
 from fastpix_server.live.model import Answer, FinishedSegment, JournalRow, PlaylistQuery, SessionSpec
+from fastpix_server.live.packager import package
 
 SPEC = SessionSpec("session", "0" * 32, "workspace", "rev", "place", 1080, is_dvr=False, is_recorded=True)
 NOW_S = 1_700_000_000.0
@@ -218,6 +219,30 @@ async def test_a_blocked_reload_without_news_ends_with_503(live: Live, monkeypat
     monkeypatch.setattr(broadcasts, "WAIT_TARGETS", 0.05)
     live.feed(live.connect(), publication())
     assert (await live.broadcast.playlist("source", PlaylistQuery(msn=4))).status == 503
+
+
+async def test_while_the_publisher_is_away_a_blocked_reload_gets_the_old_playlist(
+    live: Live, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(broadcasts, "WAIT_TARGETS", 0.05)
+    sink = live.connect()
+    live.feed(sink, publication())
+    sink.on_end("eof")
+    answer = await live.broadcast.playlist("source", PlaylistQuery(msn=4))
+    assert (answer.status, answer.max_age_s) == (200, 0)
+    assert answer.body.decode() == await live.text("source")
+
+
+async def test_memory_is_bounded_and_what_has_left_it_comes_from_storage(live: Live, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(package, "MAX_MEMORY_BYTES", 300_000)
+    live.feed(live.connect(), publication(40))
+    assert sum(len(s.data) for s in live.segments) > 1_000_000
+    biggest = max(len(s.data) for s in live.segments)
+    assert live.broadcast.health()["held_bytes"] <= 300_000 + 2 * biggest  # type: ignore[operator]
+    read = await live.read("source")
+    assert len(read.segments) == 19
+    bodies = [(await live.broadcast.segment("source", s.number)).body for s in read.segments]
+    assert bodies == [s.data for s in live.of("source")]
 
 
 @pytest.mark.parametrize(

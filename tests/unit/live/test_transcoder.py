@@ -268,3 +268,22 @@ async def test_a_publisher_that_nobody_could_play_is_sent_away():
     published = live_samples.publication(seconds=3, size="320x180", gop=15, audio="libopus")
     await feed_until(live, published, lambda: bool(live.publisher.kicked))
     await live.broadcast.close()
+
+
+async def test_when_the_only_rung_is_too_slow_the_sound_still_has_segments_of_allowed_lengths(
+    monkeypatch: pytest.MonkeyPatch,
+):
+    live = Live(max_lines=480)
+    published = live_samples.publication(seconds=14, size="1280x720", gop=30)
+    publishing = asyncio.create_task(live.publish(published))
+    await until(lambda: len(live.of("480p")) > 0)
+    monkeypatch.setattr(transcoder, "MAX_LAG_S", -1.0)
+    await until(lambda: live.child is None or live.child.skipped_segments > 2)
+    monkeypatch.setattr(transcoder, "MAX_LAG_S", 2.0 * PATIENCE_S)
+    await publishing
+    for name in ("480p", "a0"):
+        read = playlist_rules.read((await live.broadcast.playlist(name, PlaylistQuery(is_dvr=True))).body.decode())
+        assert [s.number for s in read.segments] == list(range(len(read.segments)))
+        assert any(s.is_gap for s in read.segments) is (name == "480p")
+        assert sum(s.duration_s for s in read.segments) == pytest.approx(14, abs=0.1)
+    await live.broadcast.close()

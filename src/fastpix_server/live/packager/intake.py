@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 from fastpix_server.ingest.model import CLOCK_HZ, Sample, Track
-from fastpix_server.live.packager.clock import Grid, Steps
+from fastpix_server.live.packager.clock import MAX_STEP, Grid, Steps
 from fastpix_server.live.packager.codecs import BadTrack, Sound, sound_of
 from fastpix_server.live.packager.mp4 import init_segment
 from fastpix_server.live.packager.segments import Placed
@@ -25,6 +25,8 @@ EPOCH_MIN_S = 2.0
 LATE_S, LATE_MAX_S = 1.0, 3.0
 # Frames of sound that wait for pictures, and pictures that wait for tracks: 10 s of AAC at 96 kHz.
 MAX_WAITING = 1000
+# So many pictures in a row, each more than half a second (and not a whole hole) after the other: that is its rate.
+SLOW_PICTURES, SLOW_STEP_MAX = 10, 10 * CLOCK_HZ
 MAX_COMPOSITION_S = 2.0  # 16 B-frames at 8 frames a second; more is nonsense
 MAX_LINES = 8192  # what any decoder takes
 
@@ -70,13 +72,23 @@ def check(track: Track) -> None:
 
 class Intake:
     """Of one connection of a publisher. `silent_track` is the sound that earlier epochs had: players expect it to go
-    on, so a publisher without sound gets silence of that kind."""
+    on, so a publisher without sound gets silence of that kind. `on_slow`: its pictures are too far apart for parts."""
 
-    def __init__(self, taker: Taker, *, now_s: Callable[[], float], silent_track: Track | None = None) -> None:
+    def __init__(
+        self,
+        taker: Taker,
+        *,
+        now_s: Callable[[], float],
+        silent_track: Track | None = None,
+        on_slow: Callable[[], None] = lambda: None,
+    ) -> None:
         self.counts = Counts()
         self.video: Track | None = None
         self.audio: Track | None = None
         self._taker, self._now_s, self._silent_track = taker, now_s, silent_track
+        self._on_slow = on_slow
+        self._last_dts = 0
+        self._slow_pictures = 0  # in a row
         self._epoch: _Epoch | None = None
         self._pictures: deque[Sample] = deque()  # from a key frame on, while no epoch runs
         self._sounds: deque[tuple[Track, Sample]] = deque()
@@ -95,12 +107,18 @@ class Intake:
             self.audio = track
 
     def on_sample(self, sample: Sample) -> None:
+        if not sample.data:
+            self.counts.dropped += 1
+            return
         self.counts.received_bytes += len(sample.data)
         arrival_s = self._now_s() - sample.dts / CLOCK_HZ
         self._anchor_s = arrival_s if self._anchor_s is None else min(self._anchor_s, arrival_s)
         if sample.kind == "video" and self.video is not None:
             self.counts.pictures += 1
+            if not MAX_STEP < sample.dts - self._last_dts <= SLOW_STEP_MAX:
+                self._slow_pictures = 0
             self._on_picture(sample)
+            self._last_dts = sample.dts
         elif sample.kind == "audio" and self.audio is not None:
             self.counts.sounds += 1
             self._on_sound(self.audio, sample)
@@ -160,6 +178,9 @@ class Intake:
 
     def _jump(self, epoch: "_Epoch", sample: Sample) -> None:
         self.counts.jumps += 1
+        self._slow_pictures += 1
+        if self._slow_pictures == SLOW_PICTURES:
+            self._on_slow()
         if epoch.length_s < EPOCH_MIN_S:
             epoch.go_on(sample)
             return

@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from fastpix_server.ingest.model import CLOCK_HZ, Track
 from fastpix_server.live.model import SEGMENT_TARGET_S, FinishedSegment, JournalRow
+from fastpix_server.live.packager.clock import MAX_STEP
 from fastpix_server.live.packager.dash import Epoch
 from fastpix_server.live.packager.segments import WINDOW_S, Cut, Placed, Rendition, Segment
 
@@ -26,7 +27,9 @@ MAX_WAITING = 2000
 # A rendition this far behind is not waited for; it gets gaps.
 MAX_BEHIND = 32
 _EARLY_S = 0.1  # a key frame this much before the target is taken rather than the next one
-_ROUNDING_S = 0.499  # RFC 8216 4.3.3.1: durations are rounded to whole seconds before they are compared
+# RFC 8216 4.3.3.1: durations are rounded to whole seconds before they are compared. A segment of sound may be half a
+# frame longer than the pictures (64 ms at 8 kHz), so the last tenth is left free.
+_ROUNDING_S, _SOUND_MARGIN_S = 0.4, 0.1
 
 
 class Package:
@@ -83,7 +86,9 @@ class Package:
         self._next_number = max(cuts, default=-1) + 1
         self.epoch = max((row.epoch for row in rows), default=-1)
         if rows:
-            self.target_duration_s = self._allowed(max(row.duration_ticks / row.timescale for row in rows))
+            first = cuts[min(cuts)]
+            longest_s = max(row.duration_ticks / row.timescale for row in rows)
+            self.target_duration_s = max(self._allowed(first.duration_ticks / first.timescale), int(longest_s + 0.5))
         for name, own in by_name.items():
             known = {row.number: row for row in own}
             rendition = self.renditions.setdefault(name, self._rendition(name))
@@ -93,6 +98,7 @@ class Package:
                 nearest = known.get(number) or cuts.get(number) or nearest
                 entries.append(_restored(known.get(number), nearest, number))
             rendition.restore(entries)
+            rendition.peak_bps = max(round(r.size_bytes * 8 * r.timescale / max(r.duration_ticks, 1)) for r in own)
             self.planned.add(name)
         for row in cuts.values():
             if not self.epochs or self.epochs[-1].number < row.epoch:
@@ -176,6 +182,8 @@ class Package:
         if sample.is_key:
             self._longest_gop = max(self._longest_gop, start - self._last_key)
             self._last_key = start
+        if start - self._lead_end > MAX_STEP and lead.open_segment is not None:
+            self._bridge(lead, start)
         segment = lead.open_segment
         is_sound = lead.info.kind == "audio"
         if segment is None or (sample.is_key and self._is_time_to_cut(start, end - start, is_sound=is_sound)):
@@ -202,6 +210,24 @@ class Package:
         return ((self.target_duration_s or TARGET_DURATIONS_S[-1]) + _ROUNDING_S) * CLOCK_HZ
 
     def _cut(self, lead: Rendition, start: int) -> None:
+        lead.close()
+        self._decide_target()
+        lead.open(self._next_cut(lead, start))
+
+    def _bridge(self, lead: Rendition, start: int) -> None:
+        """The lead has a hole (its encoder was too slow): gaps, so that the others have segments of allowed lengths."""
+        lead.close()
+        self._decide_target()
+        target = int(SEGMENT_TARGET_S * CLOCK_HZ)
+        while (left := start - self._lead_end) > 0:
+            length = target if left > target + MAX_STEP else min(left, int(self._longest_segment()))
+            lead.skip(self._next_cut(lead, self._lead_end), length)
+            self.gaps += 1
+            self._lead_end += length
+            for name in self._waiting:
+                self._release(name)
+
+    def _next_cut(self, lead: Rendition, start: int) -> Cut:
         cut = Cut(
             number=self._next_number,
             epoch=self.epoch,
@@ -209,18 +235,16 @@ class Package:
             pdt_ms=self._epoch_wall_ms + (start - self._epoch_start) * 1000 // CLOCK_HZ,
             is_discontinuity=self.epoch > 0 and self._epoch_cuts == 0,
         )
-        lead.close()
-        self._decide_target()
         self._next_number += 1
         self._epoch_cuts += 1
         self._cuts.append(cut)
         self._fill(lead, cut.number)
-        lead.open(cut)
         for name, rendition in self.renditions.items():
             is_lost = rendition.next_number is not None and cut.number - rendition.next_number > MAX_BEHIND
-            if is_lost or name not in self.planned:
+            if rendition is not lead and (is_lost or name not in self.planned):
                 self._fill(rendition, cut.number)
         self._forget()
+        return cut
 
     def _decide_target(self) -> None:
         if self.target_duration_s is None and self.lead is not None and self.lead.segments:
@@ -229,7 +253,7 @@ class Package:
     @staticmethod
     def _allowed(duration_s: float) -> int:
         low, high = TARGET_DURATIONS_S
-        return max(low, min(high, round(duration_s)))
+        return max(low, min(high, int(duration_s + _SOUND_MARGIN_S + 0.5)))
 
     def _release(self, name: str) -> None:
         """Samples whose middle the lead has passed go to the segment that they lie in."""
@@ -240,8 +264,12 @@ class Package:
         scale = CLOCK_HZ / rendition.info.timescale
         while waiting:
             middle = (waiting[0].time + waiting[0].duration / 2) * scale
-            if middle >= self._lead_end and not self._is_lead_over:
-                return
+            if middle >= self._lead_end:
+                if not self._is_lead_over:
+                    return
+                waiting.popleft()  # there are no pictures to it
+                self.dropped += 1
+                continue
             self._place(rendition, waiting.popleft(), middle)
 
     def _place(self, rendition: Rendition, sample: Placed, middle: float) -> None:
