@@ -3,8 +3,10 @@
 import asyncio
 import contextlib
 import dataclasses
+import re
 import socket
 from collections.abc import AsyncIterator, Mapping
+from pathlib import Path
 
 import httpx
 from granian.constants import Interfaces
@@ -17,26 +19,24 @@ from fastpix_server.edge import whip as whip_routes
 from fastpix_server.ingest.model import Kind, Publisher, PublishRequest, Refused, Sample, Sink, Track
 from fastpix_server.ingest.whip import Whip
 
-# The recipe of docs/guide/whip.md, with what a test wants to know.
-PAGE = """<!doctype html><meta charset="utf-8"><title>publish</title><script>
+GUIDE = Path(__file__).parents[1] / "docs" / "guide" / "whip.md"
+_PAGE = """<!doctype html><meta charset="utf-8"><title>publish</title><script>
+%recipe%
 window.state = {};
-async function publish(url, token) {
-  const video = {width: 640, height: 360, frameRate: 30};
-  const media = await navigator.mediaDevices.getUserMedia({video, audio: true});
-  const peer = new RTCPeerConnection();
-  window.peer = peer;
-  peer.onconnectionstatechange = () => { state.connection = peer.connectionState; };
-  for (const track of media.getTracks()) peer.addTransceiver(track, {direction: "sendonly", streams: [media]});
-  await peer.setLocalDescription(await peer.createOffer());
-  const headers = {"content-type": "application/sdp"};
-  if (token) headers.authorization = "Bearer " + token;
-  const answer = await fetch(url, {method: "POST", headers, body: peer.localDescription.sdp});
-  state.status = answer.status;
-  state.location = answer.headers.get("location");
-  if (answer.status !== 201) { state.error = await answer.text(); return; }
-  await peer.setRemoteDescription({type: "answer", sdp: await answer.text()});
+async function go(path, key) {
+  try {
+    window.session = await publish(new URL(path, location.href).href, key);
+    state.isPublishing = true;
+    session.peer.onconnectionstatechange = () => { state.connection = session.peer.connectionState; };
+  } catch (error) { state.error = String(error); }
 }
 </script>"""
+
+
+def page_of_the_guide() -> str:
+    """A page with the recipe of the guide in it, word for word."""
+    [recipe] = re.findall(r"```js\n(.*?)```", GUIDE.read_text(), re.DOTALL)
+    return _PAGE.replace("%recipe%", recipe)
 
 
 class Remembering:
@@ -94,7 +94,7 @@ async def whip_stage(**options: object) -> AsyncIterator[Stage]:
     whip = Whip(door, **options)  # type: ignore[arg-type]
 
     async def page(_request: object) -> HTMLResponse:
-        return HTMLResponse(PAGE)
+        return HTMLResponse(page_of_the_guide())
 
     app = Starlette(routes=[Route("/page", page), *whip_routes.routes(whip)])
     async with serving(app) as base:

@@ -21,6 +21,8 @@ from benchmarks.live import peers, streams
 from benchmarks.table import Row
 from fastpix_server.edge import player, web_build
 
+# Players that join at the very beginning have only one segment to begin with, and so are nearer than they ever will be.
+JOIN_AFTER_S = 20.0
 WARM_S = 15.0  # until players have found their distance; then we count
 
 _PAGE = """<!doctype html><meta charset="utf-8"><body><script src="/hls.min.js"></script><script>
@@ -124,6 +126,7 @@ def rows(live: streams.Live, nginx: peers.Nginx, *, seconds: float) -> list[Row]
     began_s = time.monotonic()
     with watching() as browser, streams.one_encode(outputs):
         playable_s = _first_playable(urls, began_s)
+        browser.wait(max(0.0, JOIN_AFTER_S - (time.monotonic() - began_s)))
         for name, url in urls.items():
             browser.add(name, url)
         browser.wait(WARM_S + seconds)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from tests.unit.keys.signing import KID, PLAYBACK_ID, WORKSPACE_ID, pair
 
+from fastpix_server.ingest import whip, whip_model
 from fastpix_server.keys import service, tokens
 from fastpix_server.playback import signed_path
 
@@ -32,3 +33,12 @@ def test_the_limits_that_the_guide_names_are_the_limits() -> None:
     assert f"differ by {tokens.LEEWAY_S} s" in GUIDE
     assert tokens.ALGORITHM in GUIDE
     assert (signed_path.ROUND_S, signed_path.BREAK_S, signed_path.PACE) == (3600, 3600, 2)  # decision 15
+
+
+def test_the_limits_that_the_guide_of_whip_names_are_the_limits() -> None:
+    guide = (ROOT / "docs" / "guide" / "whip.md").read_text()
+    assert f"at most {whip_model.MAX_OFFER_BYTES} bytes" in guide
+    assert f"({whip.MAX_SESSIONS} in each ingest process)" in guide
+    assert f"connected after {whip.CONNECT_S:.0f} s" in guide
+    assert f"sends nothing for {whip.SILENCE_S:.0f} s" in guide
+    assert f"one every {whip.KEY_FRAME_S:.0f} s" in guide

@@ -7,6 +7,7 @@
 
 const POLL_MS = 1500;
 const MAX_LOG = 500;
+const MAX_TROUBLES = 5; // answers of 5xx in a row: a stream that begins, or a process that starts again, takes seconds
 const LIVE_LOOK_MS = 500;
 
 class FastpixPlayer extends EventTarget {
@@ -90,6 +91,8 @@ const REASONS = {
   422: ["This link is not right", "Part of the address is not valid. Please check it."],
 };
 
+let troubles = 0;
+
 async function start(hasWaited = false) {
   let answer;
   try {
@@ -104,10 +107,13 @@ async function start(hasWaited = false) {
   }
   const message = await answer.json().then((body) => body.error.message, () => "");
   if (answer.status === 400 && message.includes("ready")) {
+    troubles = 0;
     if (!hasWaited) player.say("waiting");
     if (message.includes("stream")) show("waiting", "Not live yet", "The broadcast has not begun. It starts here by itself.");
     else show("waiting", "Almost there", "This video is still being prepared. It starts by itself as soon as it is ready.");
     setTimeout(start, POLL_MS, true);
+  } else if (answer.status >= 500 && ++troubles < MAX_TROUBLES) {
+    setTimeout(start, POLL_MS, hasWaited);
   } else if (REASONS[answer.status]) {
     fail(...REASONS[answer.status], { status: answer.status });
   } else {
