@@ -54,6 +54,7 @@ async def update_target(
 # The service's own text calls the operation a PATCH (contract 11, row 10).
 routes.patch(
     "/live/streams/{streamId}/simulcast/{simulcastId}",
+    operation_id="patch-specific-simulcast-of-stream",
     include_in_schema=False,
     **answers(SimulcastAnswer, 400, 401, 403, 404, 413, 422),
 )(update_target)

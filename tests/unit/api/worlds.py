@@ -101,6 +101,7 @@ ASKS: dict[str, list[Ask]] = {
     "create-simulcast-of-stream": [Ask(STREAM, body=SIMULCAST, status=201)],
     "get-specific-simulcast-of-stream": [Ask(STREAM_AND_SIMULCAST)],
     "update-specific-simulcast-of-stream": [Ask(STREAM_AND_SIMULCAST, body={"isEnabled": False})],
+    "patch-specific-simulcast-of-stream": [Ask(STREAM_AND_SIMULCAST, body={"isEnabled": False})],
     "delete-simulcast-of-stream": [Ask(STREAM_AND_SIMULCAST)],
     "getDrmConfiguration": [Ask()],
     "getDrmConfigurationById": [Ask({"drmConfigurationId": "{drm_configuration}"})],
