@@ -21,6 +21,7 @@ from tests.whip_stage import serving
 from fastpix_server.base import ids
 from fastpix_server.edge import whip as whip_routes
 from fastpix_server.edge.errors import CORS
+from fastpix_server.edge.licence_servers import LicenceServers
 from fastpix_server.edge.player import Player
 from fastpix_server.ingest.model import Publisher, PublishRequest, Sink
 from fastpix_server.ingest.rtmp_server import RtmpServer
@@ -129,7 +130,7 @@ async def live_stage(*, is_dvr: bool = False, **options: Any) -> AsyncIterator[L
 
     rtmp, whip = RtmpServer(door), Whip(door)
     port = await rtmp.start("127.0.0.1", 0)
-    page: Any = types.SimpleNamespace(stream_url=None)
+    page: Any = types.SimpleNamespace(stream_url=None, licences=LicenceServers())
     routes = [*_Viewers(broadcast, playback_id).routes(), *Player(page).routes(), *whip_routes.routes(whip)]
     async with serving(Starlette(routes=routes)) as base:
         target = Target(rtmp=f"rtmp://127.0.0.1:{port}/live/key", whip=f"{base}/whip/key")
