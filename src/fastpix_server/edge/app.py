@@ -7,6 +7,7 @@ from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 
 from fastpix_server.edge import uploads
+from fastpix_server.edge.beacon_script import BeaconScript
 from fastpix_server.edge.context import EdgeContext
 from fastpix_server.edge.delivery import Delivery
 from fastpix_server.edge.errors import on_exception
@@ -28,6 +29,7 @@ def create_edge(context: EdgeContext) -> Starlette:
             *Images(delivery).routes(),
             *Licences(delivery).routes(),
             *Sheets(delivery).routes(),
+            *BeaconScript(delivery).routes(),
             *Player(context).routes(),
             *uploads.routes(context),
         ],

@@ -24,3 +24,5 @@ class EdgeContext:
     licences: LicenceServers = dataclasses.field(default_factory=LicenceServers)
     # How long a request for a segment that nobody has made yet may wait before it is told to come back.
     segment_wait_s: float = 30.0
+    # Whether POST / takes beacons: then the player page reports its views.
+    counts_views: bool = False
