@@ -7,7 +7,7 @@ import asyncio
 import dataclasses
 import enum
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import msgspec
@@ -58,7 +58,7 @@ def _time(value: str | None) -> str | None:
     return None if value is None else value.replace(" ", "T") + "Z"
 
 
-_SHOWN = {
+_SHOWN: Mapping[Shape, Callable[[Any], Any]] = {
     Shape.TEXT: lambda value: value or None,
     Shape.WORDS: lambda value: value or "",
     Shape.WHOLE: _whole,
