@@ -1,11 +1,9 @@
 """One engine per test process: two in one process would share a data directory."""
 
-from collections.abc import Iterator
-
 import pytest
-from tests.unit.views.engine import Engine
+from tests.video_data import Engine
 
 
 @pytest.fixture(scope="session")
-def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
-    yield Engine(tmp_path_factory.mktemp("engine") / "data")
+def engine(tmp_path_factory: pytest.TempPathFactory) -> Engine:
+    return Engine(tmp_path_factory.mktemp("engine") / "data")

@@ -3,7 +3,7 @@
 import math
 
 import pytest
-from tests.unit.views.engine import Engine
+from tests.video_data import Engine
 
 from fastpix_server.views import schema
 from fastpix_server.views.scores import SCORES
