@@ -7,6 +7,8 @@ from starlette.exceptions import HTTPException
 from fastpix_server.access.door import Authenticator
 from fastpix_server.api import (
     access_tokens,
+    data,
+    data_metrics,
     document,
     drm,
     errors,
@@ -48,6 +50,8 @@ def create_api(context: ApiContext) -> FastAPI:
         signing_keys.routes,
         uploads.routes,
         drm.routes,
+        data.routes,
+        data_metrics.routes,
         media.routes,
         playback_ids.routes,
     ):

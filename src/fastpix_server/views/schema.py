@@ -346,13 +346,13 @@ DERIVED: tuple[Derived, ...] = (
     ),
     Derived(
         "avg_upscaling",
-        "if(content_playback_time > 0, total_upscaling / content_playback_time, NULL)",
-        ("total_upscaling", "content_playback_time"),
+        "if(total_content_playback_time > 0, total_upscaling / total_content_playback_time, NULL)",
+        ("total_upscaling", "total_content_playback_time"),
     ),
     Derived(
         "avg_downscaling",
-        "if(content_playback_time > 0, total_downscaling / content_playback_time, NULL)",
-        ("total_downscaling", "content_playback_time"),
+        "if(total_content_playback_time > 0, total_downscaling / total_content_playback_time, NULL)",
+        ("total_downscaling", "total_content_playback_time"),
     ),
     Derived("average_bitrate", _AVERAGE_BITRATE, ("bitrates", "view_start", "last_event_at")),
 )
