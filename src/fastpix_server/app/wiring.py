@@ -14,6 +14,7 @@ from fastpix_server.app.settings import Settings, require_database_url
 from fastpix_server.db.notify import Listener
 from fastpix_server.db.pool import Database
 from fastpix_server.storage.open import Storage, open_store
+from fastpix_server.views.clickhouse import ClickHouse
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp
@@ -40,6 +41,7 @@ class Platform:
     db: Database
     listener: Listener
     storage: Storage
+    clickhouse: ClickHouse
 
 
 @asynccontextmanager
@@ -59,9 +61,11 @@ async def open_platform(settings: Settings, *, pool_size: int) -> AsyncIterator[
     storage = open_store(settings.storage_url, s3, settings.data_dir / "work")
     db = await Database.open(url, size=pool_size)
     listener = Listener(url)
+    clickhouse = ClickHouse(settings.clickhouse_url.reveal())
     try:
-        yield Platform(settings, keys, db, listener, storage)
+        yield Platform(settings, keys, db, listener, storage, clickhouse)
     finally:
+        await clickhouse.close()
         await listener.close()
         await db.close()
 
