@@ -2,13 +2,15 @@
 
 import asyncio
 import json
+import threading
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from chdb.state.sqlitelike import Connection
 
-from fastpix_server.views import schema
+from fastpix_server.views import schema, tables
+from fastpix_server.views.clickhouse import _bound
 
 
 class Engine:
@@ -16,7 +18,9 @@ class Engine:
 
     def __init__(self, folder: Path) -> None:
         self._connection = Connection(str(folder))
-        for statement in schema.ddl(schema.TableOptions()):
+        # Parameters belong to the connection while a statement runs.
+        self._lock = threading.Lock()
+        for statement in tables.ddl(tables.TableOptions()):
             self.run(statement)
 
     def run(self, statement: str) -> None:
@@ -27,8 +31,9 @@ class Engine:
 
     def ask(self, sql: str, parameters: Mapping[str, Any]) -> list[dict[str, Any]]:
         settings = "output_format_json_quote_64bit_integers = 0, output_format_json_quote_denormals = 0"
-        answer = self._connection.query(f"{sql} SETTINGS {settings}", "JSON", params=dict(parameters))
-        return json.loads(answer.bytes())["data"]
+        with self._lock:
+            answer = self._connection.query(f"{sql} SETTINGS {settings}", "JSON", params={k: _bound(v) for k, v in parameters.items()})
+            return json.loads(answer.bytes())["data"]
 
     def insert(self, table: str, rows: Iterable[Mapping[str, Any]]) -> None:
         lines = "\n".join(json.dumps(row) for row in rows)
