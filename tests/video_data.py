@@ -35,6 +35,13 @@ class Engine:
             answer = self._connection.query(f"{sql} SETTINGS {settings}", "JSON", params={k: _bound(v) for k, v in parameters.items()})
             return json.loads(answer.bytes())["data"]
 
+    async def raw(
+        self, sql: str, parameters: Mapping[str, Any] | None = None, *, format: str, timeout_s: float = 30.0
+    ) -> bytes:
+        with self._lock:
+            bound = {k: _bound(v) for k, v in (parameters or {}).items()}
+            return bytes(self._connection.query(sql, format, params=bound).bytes())
+
     def insert(self, table: str, rows: Iterable[Mapping[str, Any]]) -> None:
         lines = "\n".join(json.dumps(row) for row in rows)
         if lines:

@@ -8,6 +8,8 @@ from fastpix_server.access.door import Authenticator
 from fastpix_server.api import (
     access_tokens,
     data,
+    data_alerts,
+    data_live,
     data_metrics,
     document,
     drm,
@@ -52,6 +54,8 @@ def create_api(context: ApiContext) -> FastAPI:
         drm.routes,
         data.routes,
         data_metrics.routes,
+        data_live.routes,
+        data_alerts.routes,
         media.routes,
         playback_ids.routes,
     ):

@@ -7,7 +7,7 @@ from fastpix_server.base.client_address import Network
 from fastpix_server.db.notify import Listener
 from fastpix_server.db.pool import Database
 from fastpix_server.storage.open import Storage
-from fastpix_server.views.queries.selection import Rows
+from fastpix_server.views.queries.export import Files
 
 Generation = Literal["auto", "1", "2", "3"]
 
@@ -32,4 +32,4 @@ class ApiContext:
     rate_burst: int = 100
     trusted_proxies: tuple[Network, ...] = ()
     listener: Listener | None = None
-    video_data: Rows | None = None
+    video_data: Files | None = None

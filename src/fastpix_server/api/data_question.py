@@ -15,7 +15,8 @@ from fastpix_server.base import clock, errors
 from fastpix_server.base.fields import refused
 from fastpix_server.views import filters, spans
 from fastpix_server.views.queries import breakdown, timeseries, view_list
-from fastpix_server.views.queries.selection import Rows, Selection
+from fastpix_server.views.queries.export import Files
+from fastpix_server.views.queries.selection import Selection
 
 _TIMESPAN = {
     "name": "timespan[]",
@@ -35,7 +36,7 @@ _FILTERBY = {
 ASKED: dict[str, Any] = {"parameters": [_TIMESPAN, _FILTERBY]}
 
 
-def asking(request: Request) -> Rows:
+def asking(request: Request) -> Files:
     found = context_of(request).video_data
     if found is None:
         raise errors.Unavailable("This process has no analytics database.")

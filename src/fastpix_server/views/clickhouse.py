@@ -89,6 +89,18 @@ class ClickHouse:
         data: list[Row] = msgspec.json.decode(answer)["data"]
         return data
 
+    async def raw(
+        self,
+        sql: str,
+        parameters: Mapping[str, Value] | None = None,
+        *,
+        format: str,
+        timeout_s: float = QUERY_TIMEOUT_S,
+    ) -> bytes:
+        """Runs a SELECT (without FORMAT) and gives its answer in one of ClickHouse's own formats."""
+        settings = {"default_format": format, "max_execution_time": str(int(timeout_s))}
+        return await self._call(sql, parameters or {}, settings, b"", timeout_s)
+
     async def command(self, sql: str, *, timeout_s: float = QUERY_TIMEOUT_S) -> None:
         """Runs a statement that answers nothing, such as DDL."""
         await self._call(sql, {}, {}, b"", timeout_s)
