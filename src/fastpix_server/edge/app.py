@@ -8,6 +8,7 @@ from starlette.exceptions import HTTPException
 
 from fastpix_server.edge import uploads
 from fastpix_server.edge.beacon_script import BeaconScript
+from fastpix_server.edge.beacons import Beacons
 from fastpix_server.edge.context import EdgeContext
 from fastpix_server.edge.delivery import Delivery
 from fastpix_server.edge.errors import on_exception
@@ -32,6 +33,7 @@ def create_edge(context: EdgeContext) -> Starlette:
             *BeaconScript(delivery).routes(),
             *Player(context).routes(),
             *uploads.routes(context),
+            *(Beacons(context, context.intake).routes() if context.intake is not None else ()),
         ],
         exception_handlers={HTTPException: on_exception, Exception: on_exception},
     )

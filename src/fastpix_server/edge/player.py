@@ -64,7 +64,7 @@ class Player:
             _log.warning("player_not_built", missing=missing, remedy="python -m fastpix_server.edge.web_build")
         stream = context.stream_url or ""
         drm = " ".join(context.licences.systems)
-        beacons = "on" if context.counts_views else "off"
+        beacons = "on" if context.intake is not None else "off"
         self._pages = {name: self._page(name, stream, drm, beacons) for name in _ENGINES if self._is_built(name)}
 
     def routes(self) -> list[Route]:
