@@ -32,7 +32,9 @@ class Engine:
     def ask(self, sql: str, parameters: Mapping[str, Any]) -> list[dict[str, Any]]:
         settings = "output_format_json_quote_64bit_integers = 0, output_format_json_quote_denormals = 0"
         with self._lock:
-            answer = self._connection.query(f"{sql} SETTINGS {settings}", "JSON", params={k: _bound(v) for k, v in parameters.items()})
+            answer = self._connection.query(
+                f"{sql} SETTINGS {settings}", "JSON", params={k: _bound(v) for k, v in parameters.items()}
+            )
             return json.loads(answer.bytes())["data"]
 
     async def raw(

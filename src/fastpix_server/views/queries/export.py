@@ -129,9 +129,7 @@ async def _piece(asking: Rows, selection: Selection, after_ms: int, after_id: st
     """The next views by (view_end, view_id)."""
     more, bound = "is_ended", {**selection.parameters}
     if after_id:
-        more += (
-            " AND (toUnixTimestamp64Milli(view_end), toString(view_id)) > ({after_ms:Int64}, {after_id:String})"
-        )
+        more += " AND (toUnixTimestamp64Milli(view_end), toString(view_id)) > ({after_ms:Int64}, {after_id:String})"
         bound |= {"after_ms": after_ms, "after_id": after_id}
     return await asking.rows(
         f"SELECT {_columns()}, toUnixTimestamp64Milli(v.view_end) AS end_ms"  # noqa: S608
