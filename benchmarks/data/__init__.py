@@ -1,1 +1,1 @@
-"""Video data: how fast beacons are acknowledged and seen, how fast questions are answered, and how much disk a view takes."""
+"""Video data: beacons acknowledged and seen, questions answered, disk taken."""

@@ -29,7 +29,7 @@ async def analytics() -> AsyncIterator[ClickHouse]:
         environ = {name: value for name, value in os.environ.items() if not name.startswith("FASTPIX_")}
         environ |= {"FASTPIX_DATA_DIR": folder, "FASTPIX_CLICKHOUSE_URL": url}
         with (Path(folder) / "log").open("wb") as log:
-            process = subprocess.Popen(
+            process = subprocess.Popen(  # noqa: ASYNC220 - it returns at once
                 [sys.executable, "-m", "fastpix_server.app", "analytics"], env=environ, stdout=log, stderr=log
             )
         try:
@@ -47,7 +47,7 @@ async def _when_ready(clickhouse: ClickHouse, process: "subprocess.Popen[bytes]"
         if process.poll() is not None:
             raise RuntimeError("the analytics role ended")
         with contextlib.suppress(errors.FastpixError):
-            if await clickhouse.rows(f"SELECT name FROM system.tables WHERE name = '{schema.EVENTS}'"):  # noqa: S608
+            if await clickhouse.rows(f"SELECT name FROM system.tables WHERE name = '{schema.EVENTS}'"):
                 return
         await asyncio.sleep(0.1)
     raise TimeoutError("the analytics role did not start")

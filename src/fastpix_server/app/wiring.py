@@ -52,6 +52,7 @@ async def open_platform(settings: Settings, *, pool_size: int) -> AsyncIterator[
     from fastpix_server.engine import binaries
     from fastpix_server.media import links
     from fastpix_server.playback import content_keys
+    from fastpix_server.views.alerts import service as alerts
 
     url = require_database_url(settings)
     links.configure(settings.urls.images or settings.urls.public)
@@ -59,6 +60,7 @@ async def open_platform(settings: Settings, *, pool_size: int) -> AsyncIterator[
     secrets.prepare_folder(settings.data_dir)
     keys = secrets.load_keys(settings)
     content_keys.configure(keys)
+    alerts.configure(keys)
     s3 = {name: value.reveal() for name, value in settings.s3.items()}
     storage = open_store(settings.storage_url, s3, settings.data_dir / "work")
     db = await Database.open(url, size=pool_size)
@@ -90,6 +92,7 @@ def make_api(platform: Platform) -> "ASGIApp":
             rate_burst=settings.rate_limit.burst,
             trusted_proxies=settings.trusted_proxies,
             listener=platform.listener,
+            video_data=platform.clickhouse,
         )
     )
 
@@ -167,6 +170,7 @@ def make_registry(platform: Platform, maker: "SegmentMaker") -> "Registry":
     from fastpix_server.media.uploads import UploadJobs
     from fastpix_server.outbox import events
     from fastpix_server.playback import service as playback
+    from fastpix_server.views.alerts.jobs import AlertJobs
 
     registry = Registry()
     settings = platform.settings
@@ -174,6 +178,7 @@ def make_registry(platform: Platform, maker: "SegmentMaker") -> "Registry":
     limits = FetchLimits(max_size_bytes=settings.fetch.max_size_bytes, total_s=settings.fetch.timeout_s)
     MediaFetch(platform.db, platform.storage, AddressPolicy(settings.fetch.allow_cidrs), limits).register(registry)
     UploadJobs(platform.db, platform.storage, settings.urls.public).register(registry)
+    AlertJobs(platform.db, platform.clickhouse, AddressPolicy(settings.fetch.allow_cidrs)).register(registry)
     registry.add(playback.FILL_JOB, maker.fill, queue="fill")
 
     async def purge_kept() -> None:
