@@ -33,7 +33,7 @@ def create_edge(context: EdgeContext) -> Starlette:
             *BeaconScript(delivery).routes(),
             *Player(context).routes(),
             *uploads.routes(context),
-            *(Beacons(context, context.intake).routes() if context.intake is not None else ()),
+            *(Beacons(context.intake, context.trusted_proxies).routes() if context.intake is not None else ()),
         ],
         exception_handlers={HTTPException: on_exception, Exception: on_exception},
     )

@@ -6,14 +6,14 @@ sends.
 """
 
 import re
+from collections.abc import Sequence
 
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import Route
 
 from fastpix_server.base import errors
-from fastpix_server.base.client_address import client_address
-from fastpix_server.edge.context import EdgeContext
+from fastpix_server.base.client_address import Network, client_address
 from fastpix_server.edge.errors import answer
 from fastpix_server.views.beacon import BODY_MAX_BYTES
 from fastpix_server.views.intake import Intake, Sender
@@ -33,9 +33,9 @@ _UNAVAILABLE_RETRY_S = 5
 
 
 class Beacons:
-    def __init__(self, context: EdgeContext, intake: Intake) -> None:
-        self._trusted = context.trusted_proxies
+    def __init__(self, intake: Intake, trusted_proxies: Sequence[Network]) -> None:
         self._intake = intake
+        self._trusted = trusted_proxies
 
     def routes(self) -> list[Route]:
         return [Route("/", self._receive, methods=["POST"]), Route("/", self._preflight, methods=["OPTIONS"])]

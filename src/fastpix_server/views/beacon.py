@@ -5,6 +5,7 @@ the same field in two types: what can be understood is, and what cannot is as if
 """
 
 import dataclasses
+import json
 import math
 import re
 from typing import Any
@@ -49,10 +50,7 @@ class Transmission:
 
 def read(body: bytes) -> Transmission:
     """Raises Unreadable. A bare list of events, or one event alone, is taken too."""
-    try:
-        content = msgspec.json.decode(body)
-    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
-        raise Unreadable("not_json") from None
+    content = _decoded(body)
     metadata: Any = {}
     events: Any = content
     if isinstance(content, dict) and "events" in content:
@@ -65,6 +63,23 @@ def read(body: bytes) -> Transmission:
         raise Unreadable("too_many_events")
     sent = metadata.get("transmission_timestamp") if isinstance(metadata, dict) else None
     return Transmission(events, moment_ms(sent))
+
+
+def _decoded(body: bytes) -> Any:
+    try:
+        return msgspec.json.decode(body)
+    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
+        if b"\\u" not in body:
+            raise Unreadable("not_json") from None
+    try:
+        # Half of a surrogate pair, as JavaScript writes a title that was cut in the middle of an emoji.
+        return json.loads(body, parse_constant=_no_constant)
+    except (ValueError, RecursionError):
+        raise Unreadable("not_json") from None
+
+
+def _no_constant(name: str) -> Any:
+    raise ValueError(f"{name} is no JSON")
 
 
 def text(value: object, max_chars: int = TEXT_MAX_CHARS) -> str:

@@ -127,6 +127,13 @@ def test_a_body_that_is_no_beacon_says_why(body: bytes, reason: str) -> None:
     assert caught.value.reason == reason
 
 
+def test_a_title_that_was_cut_in_an_emoji_does_not_spoil_the_request() -> None:
+    (event,) = beacon.read(b'[{"vdtt": "film \\ud83c", "vewati": 3}]').events
+    assert (beacon.text(event["vdtt"]), event["vewati"]) == ("film", 3)
+    with pytest.raises(Unreadable):
+        beacon.read(b'[{"vdtt": "\\ud83c", "vewati": NaN}]')
+
+
 def test_seconds_and_texts_are_read_as_the_time_of_sending() -> None:
     for sent in ("1795417475302", 1795417475302, "1795417475.302"):
         body = f'{{"metadata": {{"transmission_timestamp": "{sent}"}}, "events": []}}'.encode()
