@@ -8,7 +8,7 @@ from typing import Any
 
 from chdb.state.sqlitelike import Connection
 
-from fastpix_server.views import schema
+from fastpix_server.views import schema, tables
 
 
 class Engine:
@@ -16,7 +16,7 @@ class Engine:
 
     def __init__(self, folder: Path) -> None:
         self._connection = Connection(str(folder))
-        for statement in schema.ddl(schema.TableOptions()):
+        for statement in tables.ddl(tables.TableOptions()):
             self.run(statement)
 
     def run(self, statement: str) -> None:

@@ -88,6 +88,7 @@ def make_api(platform: Platform) -> "ASGIApp":
             rate_burst=settings.rate_limit.burst,
             trusted_proxies=settings.trusted_proxies,
             listener=platform.listener,
+            video_data=platform.clickhouse,
         )
     )
 
