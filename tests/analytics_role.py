@@ -1,14 +1,15 @@
 """The analytics role as a process of its own, for tests that need the real engine."""
 
 import asyncio
-import os
 import secrets
 import signal
-import socket
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+
+from tests.running_platform import clean_environ, free_port
 
 from fastpix_server.base import errors
 from fastpix_server.views import schema
@@ -22,20 +23,17 @@ class AnalyticsRole:
     """`url` stays the same when it is killed and started again."""
 
     def __init__(self, data_dir: Path) -> None:
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            port = probe.getsockname()[1]
-        self.url = f"http://fastpix:{secrets.token_hex(8)}@127.0.0.1:{port}"
+        self.url = f"http://fastpix:{secrets.token_hex(8)}@127.0.0.1:{free_port()}"
         self.data_dir = data_dir
         self.process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
-        environ = {name: value for name, value in os.environ.items() if not name.startswith("FASTPIX_")}
         self.process = subprocess.Popen(
             [sys.executable, "-m", "fastpix_server.app", "analytics"],
-            env={**environ, "FASTPIX_DATA_DIR": str(self.data_dir), "FASTPIX_CLICKHOUSE_URL": self.url},
+            env=clean_environ(FASTPIX_DATA_DIR=str(self.data_dir), FASTPIX_CLICKHOUSE_URL=self.url),
         )
-        asyncio.run(self._wait_ready())
+        with ThreadPoolExecutor(1) as other:  # the caller may be in an event loop of its own
+            other.submit(asyncio.run, self._wait_ready()).result()
 
     async def _wait_ready(self) -> None:
         deadline = time.monotonic() + START_S

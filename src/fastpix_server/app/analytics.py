@@ -95,12 +95,15 @@ async def _run(settings: Settings, folder: Path) -> None:
     url = urlsplit(settings.clickhouse_url.reveal())
     pool = ThreadPoolExecutor(RUNNING_MAX, thread_name_prefix="engine")
     engine = await loop.run_in_executor(pool, Engine, folder)
+    options = TableOptions(settings.views.retention_days, syncs=True)
+    for statement in tables.ddl(options):  # before anybody can ask
+        await loop.run_in_executor(pool, engine.run, Statement(statement))
     server = Server(engine, pool, unquote(url.username or "default"), unquote(url.password or ""))
     runner = web.AppRunner(server.app(), access_log=None, handle_signals=False, shutdown_timeout=_DRAIN_S)
     await runner.setup()
     await web.TCPSite(runner, url.hostname, url.port or 8123).start()
     async with ClickHouse(settings.clickhouse_url.reveal()) as clickhouse:
-        await tables.ensure(clickhouse, TableOptions(settings.views.retention_days, syncs=True))
+        await tables.ensure(clickhouse, options)
     _log.info("analytics_started", port=url.port or 8123)
     resting = asyncio.create_task(server.rest_when_idle(), name="rest")
     await stopping.wait()

@@ -72,7 +72,10 @@ class Front:
         if "api" in self._families:
             self._apps["api"] = wiring.make_api(platform)
         if "edge" in self._families:
-            self._apps["edge"] = wiring.make_edge(platform)
+            intake = wiring.make_intake(platform)
+            intake.start()
+            self._closing.push_async_callback(intake.stop)
+            self._apps["edge"] = wiring.make_edge(platform, intake)
         await platform.listener.start()
 
     async def stop(self) -> None:

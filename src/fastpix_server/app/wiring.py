@@ -6,6 +6,7 @@ Rooms are imported inside the functions that need them, so that a role loads onl
 import dataclasses
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fastpix_server.app import secrets
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from fastpix_server.edge.licence_servers import LicenceServers
     from fastpix_server.jobs.registry import Registry
     from fastpix_server.playback.worker import SegmentMaker
+    from fastpix_server.views.intake import Intake
 
 # Queue -> jobs at once in one worker process: fetching waits for networks, preparing and filling use the cores.
 QUEUES: Mapping[str, int] = {"fetch": 8, "prepare": 2, "fill": 1, "default": 8}
@@ -93,7 +95,27 @@ def make_api(platform: Platform) -> "ASGIApp":
     )
 
 
-def make_edge(platform: Platform) -> "ASGIApp":
+def make_intake(platform: Platform) -> "Intake":
+    """The door of beacons, not started."""
+    from fastpix_server.views.intake import Intake, IntakeOptions
+    from fastpix_server.views.tables import TableOptions
+
+    settings = platform.settings
+    views = settings.views
+    files = tuple(Path(part) for part in views.geoip_db.split(",") if part)
+    return Intake(
+        platform.db,
+        platform.clickhouse,
+        IntakeOptions(
+            folder=settings.data_dir / "beacons",
+            rate_per_s=views.beacon_rate_per_s,
+            geo_files=files,
+            tables=TableOptions(views.retention_days, views.cluster),
+        ),
+    )
+
+
+def make_edge(platform: Platform, intake: "Intake | None" = None) -> "ASGIApp":
     from fastpix_server.edge.app import create_edge
     from fastpix_server.edge.context import EdgeContext
     from fastpix_server.playback.signed_path import PathKeys
@@ -109,6 +131,8 @@ def make_edge(platform: Platform) -> "ASGIApp":
             stream_url=urls.stream,
             images_url=urls.images,
             licences=_licence_servers(platform.settings),
+            trusted_proxies=platform.settings.trusted_proxies,
+            intake=intake,
         )
     )
 

@@ -7,6 +7,7 @@ from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 
 from fastpix_server.edge import uploads
+from fastpix_server.edge.beacons import Beacons
 from fastpix_server.edge.context import EdgeContext
 from fastpix_server.edge.delivery import Delivery
 from fastpix_server.edge.errors import on_exception
@@ -30,6 +31,7 @@ def create_edge(context: EdgeContext) -> Starlette:
             *Sheets(delivery).routes(),
             *Player(context).routes(),
             *uploads.routes(context),
+            *(Beacons(context.intake, context.trusted_proxies).routes() if context.intake is not None else ()),
         ],
         exception_handlers={HTTPException: on_exception, Exception: on_exception},
     )

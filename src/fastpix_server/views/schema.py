@@ -245,6 +245,7 @@ COLUMNS: tuple[Column, ...] = (
     _grows("live_stream_latency", "velismlt"),
     *(_word(f"custom_{n}", f"cm{n}") for n in range(1, 11)),
 )
+TEXT_COLUMNS = frozenset(column.name for column in COLUMNS if column.type == "String")
 BY_NAME: Mapping[str, Column] = {column.name: column for column in COLUMNS}
 
 PLACE = ("asn_id", "asn_name", "continent", "country_code", "country", "region", "city", "latitude", "longitude")
