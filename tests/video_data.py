@@ -1,55 +1,51 @@
-"""The real engine inside the test process, and the way in: rows in the shapes that edges insert."""
+"""The embedded engine of the analytics role inside the test process, asked as our client asks it."""
 
 import asyncio
 import json
-import threading
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from chdb.state.sqlitelike import Connection
+import msgspec
 
-from fastpix_server.views import schema, tables
-from fastpix_server.views.clickhouse import _bound
+from fastpix_server.app import analytics_engine
+from fastpix_server.app.analytics_engine import Statement
+from fastpix_server.views import clickhouse, schema, tables
+
+SETTINGS = {
+    "output_format_json_quote_64bit_integers": "0",
+    "output_format_json_quote_denormals": "0",
+    "max_execution_time": "30",
+}
 
 
 class Engine:
-    """Asks as views/clickhouse.py does: bound parameters, JSON, numbers as numbers, nan as null."""
-
     def __init__(self, folder: Path) -> None:
-        self._connection = Connection(str(folder))
-        # Parameters belong to the connection while a statement runs.
-        self._lock = threading.Lock()
+        self._engine = analytics_engine.Engine(folder)
         for statement in tables.ddl(tables.TableOptions()):
             self.run(statement)
 
-    def run(self, statement: str) -> None:
-        self._connection.query(statement)
+    def run(self, sql: str) -> None:
+        self._engine.run(Statement(sql))
 
     async def rows(self, sql: str, parameters: Mapping[str, Any] | None = None) -> list[dict[str, Any]]:
         return await asyncio.to_thread(self.ask, sql, parameters or {})
 
     def ask(self, sql: str, parameters: Mapping[str, Any]) -> list[dict[str, Any]]:
-        settings = "output_format_json_quote_64bit_integers = 0, output_format_json_quote_denormals = 0"
-        with self._lock:
-            answer = self._connection.query(
-                f"{sql} SETTINGS {settings}", "JSON", params={k: _bound(v) for k, v in parameters.items()}
-            )
-            return json.loads(answer.bytes())["data"]
+        bound = {name: clickhouse._bound(value) for name, value in parameters.items()}
+        answer = self._engine.run(Statement(sql, None, bound, SETTINGS, "JSON"))
+        return msgspec.json.decode(answer.body)["data"]
 
     async def raw(
         self, sql: str, parameters: Mapping[str, Any] | None = None, *, format: str, timeout_s: float = 30.0
     ) -> bytes:
-        with self._lock:
-            bound = {k: _bound(v) for k, v in (parameters or {}).items()}
-            return bytes(self._connection.query(sql, format, params=bound).bytes())
+        bound = {name: clickhouse._bound(value) for name, value in (parameters or {}).items()}
+        return (await asyncio.to_thread(self._engine.run, Statement(sql, None, bound, {}, format))).body
 
     def insert(self, table: str, rows: Iterable[Mapping[str, Any]]) -> None:
         lines = "\n".join(json.dumps(row) for row in rows)
         if lines:
-            with self._connection.send_insert(f"INSERT INTO {table}", "JSONEachRow") as insert:
-                insert.append(lines.encode())
-                insert.finish()
+            self._engine.run(Statement(f"INSERT INTO {table} FORMAT JSONEachRow", lines.encode()))
 
     def merge(self) -> None:
         """What the background does some day."""

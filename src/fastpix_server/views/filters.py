@@ -14,6 +14,8 @@ from fastpix_server.views import dimensions
 FILTERS_MAX = 100
 # The longest value that we keep (URLs are no dimensions; titles are cut far below this).
 VALUE_MAX_CHARS = 2048
+# They travel to the engine in one line of its HTTP interface (see views/clickhouse.py), up to 12 bytes a character.
+TOTAL_MAX_CHARS = 8192
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -29,6 +31,8 @@ def parse(texts: Sequence[str]) -> tuple[Filter, ...]:
     """One Filter per dimension and direction. Raises errors.BadState (400) for what cannot be understood."""
     if len(texts) > FILTERS_MAX:
         raise errors.BadState(f"There can be at most {FILTERS_MAX} filters.")
+    if sum(map(len, texts)) > TOTAL_MAX_CHARS:
+        raise errors.BadState(f"All filters together have at most {TOTAL_MAX_CHARS} characters.")
     found: dict[tuple[str, bool], dict[str, None]] = {}
     for text in texts:
         dimension, value, is_excluding = _parse_one(text)

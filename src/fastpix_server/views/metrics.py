@@ -53,8 +53,8 @@ class Metric:
     whole: str = ""
 
     def measured(self, measurement: Measurement) -> str:
-        """SQL: one value of many views."""
-        return self.whole or f"{_FUNCTIONS[measurement]}(toFloat64({self.value}))"
+        """SQL: one value of many views. Of no view it is NULL, but for a count."""
+        return self.whole or f"{_FUNCTIONS[measurement]}(toNullable(toFloat64({self.value})))"
 
 
 def _plain(name: str, unit: Unit) -> Metric:
