@@ -49,6 +49,7 @@ MEDIA = {"mediaId": "{media}"}
 MEDIA_AND_NAME = {**MEDIA, "playbackId": "{playback_id}"}
 TOKEN = {"name": "t", "permissions": ["system:write"]}
 DRM = {"accessPolicy": "drm", "drmConfigurationId": "{drm_configuration}"}
+ALERT = {"name": "ours", "metric": "playback_failure_percentage", "threshold": 0.1}
 UPLOAD = {"corsOrigin": "*", "pushMediaSettings": {"accessPolicy": "public"}}
 
 ASKS: dict[str, list[Ask]] = {
@@ -77,6 +78,14 @@ ASKS: dict[str, list[Ask]] = {
     "get-playback-id": [Ask(MEDIA_AND_NAME)],
     "getDrmConfiguration": [Ask()],
     "getDrmConfigurationById": [Ask({"drmConfigurationId": "{drm_configuration}"})],
+    "create-alert": [Ask(body=ALERT, status=201)],
+    "list-alerts": [Ask()],
+    "get-alert": [Ask({"alertId": "{alert}"})],
+    "update-alert": [Ask({"alertId": "{alert}"}, body={"threshold": 0.5})],
+    "delete-alert": [Ask({"alertId": "{alert}"})],
+    # Without an analytics database; tests/unit/views tries these with one.
+    "get-realtime": [Ask(status=503)],
+    "export-views": [Ask(status=503)],
     "get-workspace": [Ask()],
     "create-access-token": [Ask(body=TOKEN, status=201)],
     "list-access-tokens": [Ask()],
@@ -133,6 +142,10 @@ async def _access_token(world: World) -> str:
     return str((await world.created("/iam/access-tokens", TOKEN))["id"])
 
 
+async def _alert(world: World) -> str:
+    return str((await world.created("/data/alerts", ALERT))["id"])
+
+
 async def _signing_key(world: World) -> str:
     return str((await world.created("/iam/signing-keys"))["id"])
 
@@ -148,6 +161,7 @@ MAKERS: dict[str, Callable[[World], Awaitable[str]]] = {
     "playback_id": _playback_id,
     "upload": _upload,
     "access_token": _access_token,
+    "alert": _alert,
     "signing_key": _signing_key,
     "drm_configuration": _drm_configuration,
 }
