@@ -100,7 +100,7 @@ def add(row: Row, said: Row) -> None:
             row[name] = _merged(_MERGES[name], row[name], value)
 
 
-# Code -> the column that it feeds, and its place among the column's codes. Events have far fewer fields than we columns.
+# Code -> the column that it feeds, and its place among the column's codes.
 _FED_BY = {code: (column, rank) for column in COLUMNS for rank, code in enumerate(column.codes)}
 _NO_RANK = 99
 _MERGES = {column.name: column.merge for column in COLUMNS}
