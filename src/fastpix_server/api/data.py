@@ -90,7 +90,7 @@ async def list_top_content(request: Request, limit: pages.Limit = pages.DEFAULT_
 
 @routes.get(
     "/data/viewlist/current-views/getTimeseriesViews",
-    operation_id="get_/data/viewlist/current-views/getTimeseriesViews",
+    operation_id="current-views-timeseries",
     **answers(CurrentSeriesAnswer, 401, 403),
 )
 async def list_current_series(request: Request) -> Response:
@@ -101,7 +101,7 @@ async def list_current_series(request: Request) -> Response:
 
 @routes.get(
     "/data/viewlist/current-views/filter",
-    operation_id="get_/data/viewlist/current-views/filter",
+    operation_id="current-views-filter",
     **answers(CurrentViewsAnswer, 400, 401, 403, 422),
 )
 async def list_current_views(

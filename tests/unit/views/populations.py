@@ -4,11 +4,10 @@ import dataclasses
 import random
 import time
 import uuid
-from datetime import UTC, datetime
 from typing import Any
 
 from hypothesis import strategies as st
-from tests.video_data import Engine
+from tests.video_data import Engine, stamp
 
 from fastpix_server.views import schema
 from fastpix_server.views.schema import Merge
@@ -148,7 +147,3 @@ def _tell(made: list[dict[str, Any]], column: schema.Column, value: Any, dice: r
         is_growing = not isinstance(value, bool | str) and column.merge is Merge.LARGEST
         for place, row in enumerate(knowing):
             row[column.name] = value if place == 0 or not is_growing else type(value)(value / 2)
-
-
-def stamp(epoch_ms: int) -> str:
-    return datetime.fromtimestamp(epoch_ms / 1000, UTC).strftime("%Y-%m-%d %H:%M:%S.") + f"{epoch_ms % 1000:03d}"

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 from tests.unit.views import reference
-from tests.unit.views.populations import AFTER_S, BEFORE_S, NOW_S, View, insert, populations, stamp
-from tests.video_data import Engine
+from tests.unit.views.populations import AFTER_S, BEFORE_S, NOW_S, View, insert, populations
+from tests.video_data import Engine, stamp
 
 from fastpix_server.views import filters, metrics
 from fastpix_server.views.metrics import Measurement
