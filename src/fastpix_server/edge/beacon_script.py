@@ -1,4 +1,4 @@
-"""/beacon.js: the script that pages of ours, and anybody's, report views with (docs/guide/beacon.md).
+"""/beacon.js: the script that pages of ours, and anybody's, report views with (docs/guide/beacon-script.md).
 
 Invariants: one file without dependencies, put together from web/beacon/ inside one function, so that a page sees
 nothing of it but `fastpixBeacon`; the address never changes, so it is cached shortly and asked for again by its ETag.

@@ -64,14 +64,18 @@ async def test_an_export_is_a_file_of_the_caller_s_views(engine: Engine, api: As
     assert answer.headers["content-type"] == "text/csv; charset=utf-8"
     assert "attachment" in answer.headers["content-disposition"]
     assert len(list(csv.DictReader(io.StringIO(answer.text)))) == 3
-    parquet = await api.http.get("/data/export/views", params={"format": "parquet", "filterby[]": "playback_failed:true"})
+    parquet = await api.http.get(
+        "/data/export/views", params={"format": "parquet", "filterby[]": "playback_failed:true"}
+    )
     assert parquet.headers["content-type"] == "application/vnd.apache.parquet"
     assert parquet.content[:4] == b"PAR1"
     assert (await api.http.get("/data/export/views", params={"format": "xls"})).status_code == 422
 
 
 async def test_the_life_of_an_alert(api: Asking) -> None:
-    made = await api.http.post("/data/alerts", json={**FAILURES, "url": "https://example.com/hook", "windowMinutes": 30})
+    made = await api.http.post(
+        "/data/alerts", json={**FAILURES, "url": "https://example.com/hook", "windowMinutes": 30}
+    )
     assert made.status_code == 201
     data = made.json()["data"]
     assert len(base64.b64decode(data.pop("signingSecret"))) == 32
