@@ -29,6 +29,8 @@ _DETAILS: Mapping[str, Mapping[str, str]] = {
     "requestCanceled": {"type": "rqty", "host": "rqhn"},
 }
 _BPS_MAX = 10**12
+# Changes of the bit rate in one row; a player that changes more often in one request is none.
+POINTS_MAX = 200
 
 Row = dict[str, Any]
 Enriched = Mapping[str, str]
@@ -108,7 +110,7 @@ _MERGES = {column.name: column.merge for column in COLUMNS}
 
 def _merged(merge: Merge, a: Any, b: Any) -> Any:
     if merge is Merge.UNION:
-        return a + [point for point in b if point not in a]
+        return sorted(a + [point for point in b if point not in a])[:POINTS_MAX]
     return min(a, b) if merge is Merge.SMALLEST else max(a, b)
 
 
