@@ -356,19 +356,13 @@ async def test_without_an_analytics_database_the_answer_is_try_again(api):
 
 HOSTILE = [
     "' OR 1=1 --",
-    "') UNION ALL SELECT * FROM view_rows --",
-    "\\'; DROP TABLE view_rows; --",
+    "') UNION ALL SELECT * FROM view_rows; DROP TABLE view_rows; --",
     "\\",
     "'\\''",
-    "{workspace_id:UUID}",
-    "{x:String}",
+    "{workspace_id:UUID} {x:String}",
     "`view_id`",
     "\0",
-    "\n\r\t\x08\x1b",
-    "🎬\u202e\ufeff",
-    "$$1$$",
-    "1; SYSTEM SHUTDOWN",
-    "%27%20OR%201",
+    "\n\r\t\x08\x1b 🎬\u202e\ufeff",
     "[]",
     "NULL",
     "x" * 10_000,
@@ -423,9 +417,10 @@ async def test_no_parameter_is_ever_sql(api, watch, engine):
 @pytest.mark.parametrize("name", ["filterby[]=video_title:", "viewerId=", "timespan[]=", "measurement=", "unknown="])
 async def test_a_megabyte_in_a_parameter_is_refused_or_passed_over(api, name):
     # Clients and the HTTP server refuse a line this long themselves: the application is asked directly.
+    path = "viewlist" if name == "viewerId=" else "metrics/views/overall"
     pair = base64.b64encode(f"{USERNAME}:{PASSWORD}".encode())
     scope = {
-        "type": "http", "method": "GET", "path": "/v1/data/metrics/views/overall", "raw_path": b"", "headers": [
+        "type": "http", "method": "GET", "path": f"/v1/data/{path}", "raw_path": b"", "headers": [
             (b"authorization", b"Basic " + pair)
         ], "query_string": name.encode() + b"%27" * (1 << 18) + b"x" * (1 << 18), "scheme": "http",
         "server": ("test", 80), "client": ("127.0.0.1", 1), "http_version": "1.1", "root_path": "",
@@ -440,7 +435,8 @@ async def test_a_megabyte_in_a_parameter_is_refused_or_passed_over(api, name):
 
     app = Starlette(routes=[Mount("/v1", create_api(api.context))])
     await app(scope, receive, send)
-    assert sent[0]["status"] == (200 if name == "viewerId=" or name == "unknown=" else 400 if "filter" in name else 422)
+    expected = {"filterby[]=video_title:": 400, "viewerId=": 400, "unknown=": 200}
+    assert sent[0]["status"] == expected.get(name, 422)
 
 
 async def test_a_hostile_title_is_a_title(api, watch):
