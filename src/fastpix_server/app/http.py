@@ -73,8 +73,9 @@ class Front:
             self._apps["api"] = wiring.make_api(platform)
         if "edge" in self._families:
             intake = wiring.make_intake(platform)
-            intake.start()
-            self._closing.push_async_callback(intake.stop)
+            if intake is not None:
+                intake.start()
+                self._closing.push_async_callback(intake.stop)
             self._apps["edge"] = wiring.make_edge(platform, intake)
         await platform.listener.start()
 

@@ -95,12 +95,14 @@ def make_api(platform: Platform) -> "ASGIApp":
     )
 
 
-def make_intake(platform: Platform) -> "Intake":
-    """The door of beacons, not started."""
+def make_intake(platform: Platform) -> "Intake | None":
+    """The door of beacons, not started; None without a ClickHouse that could ever take them."""
     from fastpix_server.views.intake import Intake, IntakeOptions
     from fastpix_server.views.tables import TableOptions
 
     settings = platform.settings
+    if not settings.clickhouse_url:
+        return None
     views = settings.views
     files = tuple(Path(part) for part in views.geoip_db.split(",") if part)
     return Intake(

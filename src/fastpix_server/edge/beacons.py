@@ -5,6 +5,7 @@ Invariants: the answer is 200 for whatever can be read, also when nothing of it 
 sends.
 """
 
+import asyncio
 import re
 from collections.abc import Sequence
 
@@ -30,6 +31,8 @@ _PREFLIGHT = {
     "Access-Control-Max-Age": "86400",
 }
 _UNAVAILABLE_RETRY_S = 5
+# A beacon is small; who sends it a byte at a time only holds the connection.
+BODY_TIMEOUT_S = 15.0
 
 
 class Beacons:
@@ -48,15 +51,16 @@ class Beacons:
         address = client_address(peer, request.headers.getlist("x-forwarded-for"), self._trusted)
         try:
             self._intake.check_rate(address)
-            body = await _body(request)
+            async with asyncio.timeout(BODY_TIMEOUT_S):
+                body = await _body(request)
             agent = request.headers.get("user-agent", "")
             await self._intake.receive(body, Sender(address, agent, host_key(request.headers.get("host", ""))))
         except errors.Unavailable as fault:
             return answer(errors.TooMany(_UNAVAILABLE_RETRY_S, fault.description))
         except (errors.TooMany, errors.TooLarge) as fault:
             return answer(fault)
-        except ClientDisconnect:
-            return Response(status_code=400)  # nobody reads it
+        except (ClientDisconnect, TimeoutError):
+            return Response(status_code=408, headers=_CORS)
         return Response(status_code=200, headers=_CORS)
 
 

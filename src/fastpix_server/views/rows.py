@@ -29,6 +29,8 @@ _DETAILS: Mapping[str, Mapping[str, str]] = {
     "requestCanceled": {"type": "rqty", "host": "rqhn"},
 }
 _BPS_MAX = 10**12
+# Changes of the bit rate in one row; a player that changes more often in one request is none.
+POINTS_MAX = 200
 
 Row = dict[str, Any]
 Enriched = Mapping[str, str]
@@ -69,11 +71,14 @@ def build(kept: Iterable[Kept], enriched: Callable[[Kept], Enriched], received_a
 def values_of(event: Kept, enriched: Enriched) -> Row:
     """What one event says: column -> value as stored. What it does not say is missing."""
     said: Row = {"last_event_at": moment(event.at_ms)}
-    for column in COLUMNS:
-        for code in column.codes:
-            if (value := _value(column, event.fields.get(code), event)) is not None:
-                said[column.name] = value
-                break
+    ranks: dict[str, int] = {}
+    for code, sent in event.fields.items():
+        fed = _FED_BY.get(code)
+        if fed is None:
+            continue
+        column, rank = fed
+        if rank < ranks.get(column.name, _NO_RANK) and (value := _value(column, sent, event)) is not None:
+            said[column.name], ranks[column.name] = value, rank
     for name, value in enriched.items():
         if value and name not in said:
             said[name] = pack_last(event.sequence, value) if name == "ip_address" else value
@@ -97,12 +102,15 @@ def add(row: Row, said: Row) -> None:
             row[name] = _merged(_MERGES[name], row[name], value)
 
 
+# Code -> the column that it feeds, and its place among the column's codes.
+_FED_BY = {code: (column, rank) for column in COLUMNS for rank, code in enumerate(column.codes)}
+_NO_RANK = 99
 _MERGES = {column.name: column.merge for column in COLUMNS}
 
 
 def _merged(merge: Merge, a: Any, b: Any) -> Any:
     if merge is Merge.UNION:
-        return a + [point for point in b if point not in a]
+        return sorted(a + [point for point in b if point not in a])[:POINTS_MAX]
     return min(a, b) if merge is Merge.SMALLEST else max(a, b)
 
 

@@ -293,6 +293,23 @@ async def test_a_segment_that_is_refused_is_set_aside_and_holds_nothing_up(door:
     await door.view([], event["veid"])
 
 
+async def test_the_segment_that_a_dead_process_was_writing_counts_up_to_its_torn_line(
+    door: Door, tmp_path: Path
+) -> None:
+    view_id, torn_id = str(uuid.uuid4()), str(uuid.uuid4())
+    row = '{"workspace_id":"%s","view_id":"%s","hour":1795417200,"view_start":"2026-11-23 07:04:35.299"}'
+    folder = tmp_path / "beacons" / "dead"
+    folder.mkdir()
+    (folder / "lock").touch()
+    whole, torn = (f"R{row % (door.workspace_id, name)}" for name in (view_id, torn_id))
+    (folder / "2.open").write_text(f"{whole}\n{torn[:-20]}")
+    await door.view([], view_id)
+    async with asyncio.timeout(60):
+        while folder.exists():  # noqa: ASYNC110 - files have no events
+            await asyncio.sleep(0.1)
+    assert not (tmp_path / "beacons" / "refused").exists()
+
+
 async def test_while_the_database_is_away_a_known_workspace_is_served_and_a_new_one_asked_again(
     analytics_role: AnalyticsRole, tmp_path: Path
 ) -> None:
