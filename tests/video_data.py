@@ -54,24 +54,28 @@ class Engine:
         for table in (schema.ROWS, schema.EVENTS):
             self.run(f"OPTIMIZE TABLE {table} FINAL")
 
-    def watch(self, workspace_id: str, view_id: str, *, end_ms: int | None = None, **columns: Any) -> None:
-        """One finished view of ten seconds. LAST columns are given plain."""
-        end_ms = end_ms or int(time.time() * 1000)
-        packed = {
-            name: schema.pack_last(9, value) if schema.BY_NAME[name].merge is schema.Merge.LAST else value
-            for name, value in columns.items()
-        }
-        row = {
-            "workspace_id": workspace_id,
-            "view_id": view_id,
-            "hour": end_ms // 3_600_000 * 3600,
-            "view_start": stamp(end_ms - 10_000),
-            "last_event_at": stamp(end_ms),
-            "received_first_at": stamp(end_ms - 10_000),
-            "received_last_at": stamp(end_ms),
-            "is_completed": True,
-        }
-        self.insert(schema.ROWS, [{**row, **packed}])
+    def watch(self, workspace_id: str, view_id: str, **columns: Any) -> None:
+        self.insert(schema.ROWS, [view_row(workspace_id, view_id, **columns)])
+
+
+def view_row(workspace_id: str, view_id: str, *, end_ms: int | None = None, **columns: Any) -> dict[str, Any]:
+    """One finished view of ten seconds. LAST columns are given plain."""
+    end_ms = end_ms or int(time.time() * 1000)
+    packed = {
+        name: schema.pack_last(9, value) if schema.BY_NAME[name].merge is schema.Merge.LAST else value
+        for name, value in columns.items()
+    }
+    return {
+        "workspace_id": workspace_id,
+        "view_id": view_id,
+        "hour": end_ms // 3_600_000 * 3600,
+        "view_start": stamp(end_ms - 10_000),
+        "last_event_at": stamp(end_ms),
+        "received_first_at": stamp(end_ms - 10_000),
+        "received_last_at": stamp(end_ms),
+        "is_completed": True,
+        **packed,
+    }
 
 
 def stamp(epoch_ms: int) -> str:

@@ -41,6 +41,8 @@ WAITING_MAX = 64
 BODY_MAX_BYTES = 128 * 1024 * 1024
 # After this much silence the engine gives memory back.
 REST_AFTER_S = 30.0
+# Parameters travel in the request line: all filters of a question (views/filters.py) in their longest spelling.
+LINE_MAX_BYTES = 256 * 1024
 _DRAIN_S = 0.6
 _TOO_MANY_QUERIES = 202
 _AUTHENTICATION_FAILED = 516
@@ -99,7 +101,13 @@ async def _run(settings: Settings, folder: Path) -> None:
     for statement in tables.ddl(options):  # before anybody can ask
         await loop.run_in_executor(pool, engine.run, Statement(statement))
     server = Server(engine, pool, unquote(url.username or "default"), unquote(url.password or ""))
-    runner = web.AppRunner(server.app(), access_log=None, handle_signals=False, shutdown_timeout=_DRAIN_S)
+    runner = web.AppRunner(
+        server.app(),
+        access_log=None,
+        handle_signals=False,
+        shutdown_timeout=_DRAIN_S,
+        max_line_size=LINE_MAX_BYTES,
+    )
     await runner.setup()
     await web.TCPSite(runner, url.hostname, url.port or 8123).start()
     async with ClickHouse(settings.clickhouse_url.reveal()) as clickhouse:
