@@ -10,6 +10,7 @@ import hypothesis
 import psycopg
 import pytest
 from psycopg import sql
+from tests.analytics_role import AnalyticsRole
 from tests.running_platform import RunningPlatform
 
 from fastpix_server.app.postgres import EmbeddedPostgres
@@ -61,6 +62,19 @@ def database_url(postgres_server: EmbeddedPostgres) -> Iterator[str]:
 def module_database_url(postgres_server: EmbeddedPostgres) -> Iterator[str]:
     """A fresh, migrated database for all tests of one module."""
     yield from _fresh_database(postgres_server)
+
+
+@pytest.fixture(scope="session")
+def analytics_role() -> Iterator[AnalyticsRole]:
+    """One analytics role per session, for tests that keep to workspaces of their own: `url` is its ClickHouse URL."""
+    folder = Path(tempfile.mkdtemp(prefix="fastpix-test-analytics-"))
+    role = AnalyticsRole(folder)
+    try:
+        role.start()
+        yield role
+    finally:
+        role.kill()
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 @pytest.fixture(scope="session")

@@ -18,6 +18,7 @@ from granian.constants import Interfaces
 from granian.server.embed import Server
 from starlette.applications import Starlette
 from starlette.routing import Mount
+from tests.analytics_role import AnalyticsRole
 
 from fastpix_server.access import service as access
 from fastpix_server.api.app import create_api
@@ -26,6 +27,7 @@ from fastpix_server.db.pool import Database
 from fastpix_server.media import service
 from fastpix_server.media.jobs import MediaJobs
 from fastpix_server.storage.open import Storage, open_store
+from fastpix_server.views.clickhouse import ClickHouse
 
 PEPPER = b"pepper of the tests"
 USERNAME = "7a1cf1a2-51c2-4f2c-9df9-1b1bb0c43f00"
@@ -43,6 +45,7 @@ class Service:
     db: Database
     storage: Storage
     folder: Path
+    analytics: AnalyticsRole
 
     def do(self, work: Coroutine[Any, Any, Any]) -> Any:
         return asyncio.run_coroutine_threadsafe(work, self.loop).result(60)
@@ -83,16 +86,28 @@ def running(module_database_url: str, tmp_path_factory: pytest.TempPathFactory) 
     thread = threading.Thread(target=loop.run_forever, daemon=True)
     thread.start()
 
+    # Started by the tests that need it (`analytics`): it is half a gigabyte of library.
+    role = AnalyticsRole(folder / "analytics")
+    clickhouse = ClickHouse(role.url)
+
     async def start() -> tuple[Service, Server, asyncio.Task[None]]:
         db = await Database.open(module_database_url, size=8)
         storage = open_store(f"file://{folder}/objects", {}, folder / "work")
         async with db.unit() as tx:
             await access.ensure_first(tx, pepper=PEPPER, username=USERNAME, password=PASSWORD)
-        context = ApiContext(db=db, storage=storage, pepper=PEPPER, public_url=url, rate_per_s=1000, rate_burst=1000)
+        context = ApiContext(
+            db=db,
+            storage=storage,
+            pepper=PEPPER,
+            public_url=url,
+            rate_per_s=1000,
+            rate_burst=1000,
+            video_data=clickhouse,
+        )
         app = Starlette(routes=[Mount("/v1", create_api(context))])
         server = Server(app, address="127.0.0.1", port=port, interface=Interfaces.ASGI, log_enabled=False)
         task = asyncio.create_task(server.serve())
-        return Service(url, loop, db, storage, folder), server, task
+        return Service(url, loop, db, storage, folder, role), server, task
 
     service_, server, task = asyncio.run_coroutine_threadsafe(start(), loop).result(30)
     _wait_until_it_answers(url)
@@ -102,8 +117,10 @@ def running(module_database_url: str, tmp_path_factory: pytest.TempPathFactory) 
         server.stop()
         await asyncio.wait([task], timeout=10)
         await service_.db.close()
+        await clickhouse.close()
 
     asyncio.run_coroutine_threadsafe(stop(), loop).result(30)
+    role.kill()
     loop.call_soon_threadsafe(loop.stop)
     thread.join(10)
     loop.close()

@@ -92,6 +92,11 @@ async def get_workspace(tx: Tx, workspace_id: str) -> Workspace:
     return workspace
 
 
+async def find_workspace_of_key(tx: Tx, key: str) -> str | None:
+    """The id of the workspace that a beacon names: by its key, or (contract 9.1) by its id."""
+    return await store.find_workspace_of_key(tx, key)
+
+
 async def list_drm_configurations(tx: Tx, workspace_id: str) -> list[str]:
     """The ids that `drmConfigurationId` may name: one, which every workspace has from its first moment."""
     found = await store.find_drm_configuration(tx, workspace_id)

@@ -36,6 +36,15 @@ async def find_workspace(tx: Tx, workspace_id: str) -> Workspace | None:
     return None if row is None else Workspace(str(row.id), row.name, row.key, row.created_at)
 
 
+async def find_workspace_of_key(tx: Tx, key: str) -> str | None:
+    """The id of the workspace that beacons name by `key`: its key, or its id."""
+    result = await tx.execute(
+        text("select id from workspaces where key = :key or id::text = lower(:key)"), {"key": key}
+    )
+    found = result.scalars().first()
+    return None if found is None else str(found)
+
+
 async def find_drm_configuration(tx: Tx, workspace_id: str) -> str | None:
     result = await tx.execute(text("select drm_configuration_id from workspaces where id = :id"), {"id": workspace_id})
     found = result.scalar_one_or_none()

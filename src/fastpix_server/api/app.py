@@ -7,6 +7,10 @@ from starlette.exceptions import HTTPException
 from fastpix_server.access.door import Authenticator
 from fastpix_server.api import (
     access_tokens,
+    data,
+    data_alerts,
+    data_live,
+    data_metrics,
     document,
     drm,
     errors,
@@ -52,6 +56,10 @@ def create_api(context: ApiContext) -> FastAPI:
         signing_keys.routes,
         uploads.routes,
         drm.routes,
+        data.routes,
+        data_metrics.routes,
+        data_live.routes,
+        data_alerts.routes,
         media.routes,
         playback_ids.routes,
         live_clips.routes,

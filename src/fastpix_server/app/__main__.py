@@ -9,7 +9,7 @@ from fastpix_server.app import commands
 def main() -> None: ...
 
 
-for _command in (commands.http, commands.worker, commands.ingest, commands.migrate):
+for _command in (commands.http, commands.worker, commands.ingest, commands.analytics, commands.migrate):
     main.add_command(_command)
 
 main()

@@ -78,6 +78,16 @@ def ingest() -> None:
 
 
 @click.command()
+def analytics() -> None:
+    """Run only the embedded analytics engine, where FASTPIX_CLICKHOUSE_URL says."""
+    with _spoken_errors():
+        settings = _start("analytics")
+        from fastpix_server.app import analytics as role
+
+        role.run(settings)
+
+
+@click.command()
 def migrate() -> None:
     """Bring the database to the newest schema and make the first workspace."""
     import asyncio

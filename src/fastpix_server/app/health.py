@@ -32,6 +32,7 @@ PATHS = frozenset({"/health/live", "/health/ready", "/metrics"})
 # The self-test writes and deletes an object; a probe each second must not turn that into load.
 _STORAGE_TEST_EVERY_S = 30.0
 _STORAGE_TEST_TIMEOUT_S = 5.0
+_ANALYTICS_TEST_TIMEOUT_S = 2.0
 _METRICS_TYPE = b"text/plain; version=0.0.4; charset=utf-8"
 
 
@@ -45,6 +46,7 @@ class Endpoints:
         self._storage_tested_at = float("-inf")
         self._storage_is_fine = False
         self._storage_lock = asyncio.Lock()
+        self._has_seen_analytics = False
 
     async def __call__(self, scope: "Scope", receive: "Receive", send: "Send") -> None:
         if scope["method"] not in ("GET", "HEAD"):
@@ -59,6 +61,10 @@ class Endpoints:
 
     async def _ready(self, send: "Send") -> None:
         checks = {**await self._check_database(), "storage": await self._check_storage()}
+        # Once it was there, its absence takes nobody out of service: beacons wait for it on our disk.
+        has_started = await self._has_analytics_started()
+        if has_started is not None:
+            checks["analytics"] = has_started
         is_ready = all(checks.values())
         words = {name: "ok" if is_fine else "failed" for name, is_fine in checks.items()}
         await answer(send, 200 if is_ready else 503, {"status": "ready" if is_ready else "not ready", "checks": words})
@@ -83,6 +89,17 @@ class Endpoints:
         except errors.Unavailable:
             _log.warning("not_ready", part="database")
         return checks
+
+    async def _has_analytics_started(self) -> bool | None:
+        """None where there is none."""
+        if self._has_seen_analytics or not self._platform.settings.clickhouse_url:
+            return self._has_seen_analytics or None
+        try:
+            await self._platform.clickhouse.rows("SELECT 1", timeout_s=_ANALYTICS_TEST_TIMEOUT_S)
+            self._has_seen_analytics = True
+        except errors.FastpixError:
+            _log.debug("not_ready", part="analytics")
+        return self._has_seen_analytics
 
     async def _check_storage(self) -> bool:
         async with self._storage_lock:

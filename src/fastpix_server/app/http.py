@@ -74,7 +74,11 @@ class Front:
             self._apps["api"] = wiring.make_api(platform)
         if "edge" in self._families:
             client = await self._closing.enter_async_context(wiring.make_origin_client())
-            self._apps["edge"] = wiring.make_edge(platform, client)
+            intake = wiring.make_intake(platform)
+            if intake is not None:
+                intake.start()
+                self._closing.push_async_callback(intake.stop)
+            self._apps["edge"] = wiring.make_edge(platform, client, intake)
         await platform.listener.start()
 
     async def stop(self) -> None:

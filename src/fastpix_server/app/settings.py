@@ -43,6 +43,10 @@ VARIABLES: Mapping[str, str] = {
     "FASTPIX_ORIGIN_URL": "from the two above",
     "FASTPIX_DATABASE_URL": "embedded PostgreSQL",
     "FASTPIX_CLICKHOUSE_URL": "embedded ClickHouse engine",
+    "FASTPIX_CLICKHOUSE_CLUSTER": "none",
+    "FASTPIX_VIEWS_RETENTION_DAYS": "kept for ever",
+    "FASTPIX_BEACON_RATE_PER_S": "200",
+    "FASTPIX_GEOIP_DB": "countries only",
     "FASTPIX_STORAGE_URL": "file://<data>/objects",
     "FASTPIX_S3_ENDPOINT": "AWS",
     "FASTPIX_S3_REGION": "us-east-1",
@@ -172,6 +176,16 @@ class Licences:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
+class Views:
+    """Video data. `cluster` is empty for one server; 0 days keep for ever; a rate of 0 is no limit."""
+
+    cluster: str
+    retention_days: int
+    beacon_rate_per_s: int
+    geoip_db: str
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
 class Settings:
     data_dir: Path
     http: Http
@@ -183,6 +197,7 @@ class Settings:
     trusted_proxies: tuple[Network, ...]  # whose X-Forwarded-For is believed
     database_url: Secret  # it may hold a password; empty: embedded
     clickhouse_url: Secret
+    views: Views
     storage_url: str
     s3: Mapping[str, Secret]
     username: str
@@ -237,7 +252,13 @@ def _read(reader: "_Reader") -> Settings:
         licences=_licences(reader),
         trusted_proxies=reader.parsed("FASTPIX_TRUSTED_PROXIES", (), _networks),
         database_url=Secret(reader.parsed("FASTPIX_DATABASE_URL", "", _database_url)),
-        clickhouse_url=Secret(reader.text("FASTPIX_CLICKHOUSE_URL")),
+        clickhouse_url=Secret(reader.parsed("FASTPIX_CLICKHOUSE_URL", "", _clickhouse_url)),
+        views=Views(
+            cluster=reader.parsed("FASTPIX_CLICKHOUSE_CLUSTER", "", _cluster),
+            retention_days=reader.number("FASTPIX_VIEWS_RETENTION_DAYS", 0, 0, 36_500),
+            beacon_rate_per_s=reader.number("FASTPIX_BEACON_RATE_PER_S", 200, 0, 1_000_000),
+            geoip_db=reader.parsed("FASTPIX_GEOIP_DB", "", _readable_files),
+        ),
         storage_url=reader.parsed("FASTPIX_STORAGE_URL", f"file://{quote(str(data_dir / 'objects'))}", _storage_url),
         s3=_s3(reader),
         username=reader.parsed("FASTPIX_USERNAME", "", _username),
@@ -408,6 +429,34 @@ def _database_url(text: str) -> str:
     if not text.startswith(("postgresql://", "postgres://")):
         raise ValueError("must start with postgresql:// (PostgreSQL 15 or newer).")
     return text
+
+
+def _clickhouse_url(text: str) -> str:
+    # The value is not repeated: it may hold a password.
+    remedy = "must be a URL such as http://user:password@host:8123/database."
+    try:
+        parts = urlsplit(text)
+        is_fine = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        raise ValueError(remedy) from None
+    if not is_fine or parts.query or parts.fragment or re.fullmatch(r"/?|/[A-Za-z0-9_]{1,64}", parts.path) is None:
+        raise ValueError(remedy)
+    return text
+
+
+def _cluster(text: str) -> str:
+    if re.fullmatch(r"[A-Za-z0-9_-]{1,64}", text) is None:
+        raise ValueError(f"is {text!r}: give a cluster's name as the server's configuration has it.")
+    return text
+
+
+def _readable_files(text: str) -> str:
+    """One or more paths, separated by commas."""
+    paths = [str(Path(part.strip()).expanduser().absolute()) for part in text.split(",") if part.strip()]
+    for path in paths:
+        if not os.access(path, os.R_OK) or not Path(path).is_file():
+            raise ValueError(f"has {path!r}: give the path of an MMDB file that can be read.")
+    return ",".join(paths)
 
 
 def _storage_url(text: str) -> str:

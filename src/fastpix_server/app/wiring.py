@@ -6,6 +6,7 @@ Rooms are imported inside the functions that need them, so that a role loads onl
 import dataclasses
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fastpix_server.app import secrets
@@ -14,6 +15,7 @@ from fastpix_server.app.settings import Settings, require_database_url
 from fastpix_server.db.notify import Listener
 from fastpix_server.db.pool import Database
 from fastpix_server.storage.open import Storage, open_store
+from fastpix_server.views.clickhouse import ClickHouse
 
 if TYPE_CHECKING:
     import aiohttp
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
     from fastpix_server.jobs.registry import Registry
     from fastpix_server.live.running import MakePush
     from fastpix_server.playback.worker import SegmentMaker
+    from fastpix_server.views.intake import Intake
 
 # Queue -> jobs at once in one worker process: fetching waits for networks, preparing and filling use the cores.
 QUEUES: Mapping[str, int] = {"fetch": 8, "prepare": 2, "fill": 1, "default": 8}
@@ -43,6 +46,7 @@ class Platform:
     db: Database
     listener: Listener
     storage: Storage
+    clickhouse: ClickHouse
 
 
 @asynccontextmanager
@@ -51,6 +55,7 @@ async def open_platform(settings: Settings, *, pool_size: int) -> AsyncIterator[
     from fastpix_server.engine import binaries
     from fastpix_server.media import links
     from fastpix_server.playback import content_keys
+    from fastpix_server.views.alerts import service as alerts
 
     url = require_database_url(settings)
     links.configure(settings.urls.images or settings.urls.public)
@@ -58,13 +63,16 @@ async def open_platform(settings: Settings, *, pool_size: int) -> AsyncIterator[
     secrets.prepare_folder(settings.data_dir)
     keys = secrets.load_keys(settings)
     content_keys.configure(keys)
+    alerts.configure(keys)
     s3 = {name: value.reveal() for name, value in settings.s3.items()}
     storage = open_store(settings.storage_url, s3, settings.data_dir / "work")
     db = await Database.open(url, size=pool_size)
     listener = Listener(url)
+    clickhouse = ClickHouse(settings.clickhouse_url.reveal())
     try:
-        yield Platform(settings, keys, db, listener, storage)
+        yield Platform(settings, keys, db, listener, storage, clickhouse)
     finally:
+        await clickhouse.close()
         await listener.close()
         await db.close()
 
@@ -87,11 +95,34 @@ def make_api(platform: Platform) -> "ASGIApp":
             rate_burst=settings.rate_limit.burst,
             trusted_proxies=settings.trusted_proxies,
             listener=platform.listener,
+            video_data=platform.clickhouse,
         )
     )
 
 
-def make_edge(platform: Platform, client: "aiohttp.ClientSession") -> "ASGIApp":
+def make_intake(platform: Platform) -> "Intake | None":
+    """The door of beacons, not started; None without a ClickHouse that could ever take them."""
+    from fastpix_server.views.intake import Intake, IntakeOptions
+    from fastpix_server.views.tables import TableOptions
+
+    settings = platform.settings
+    if not settings.clickhouse_url:
+        return None
+    views = settings.views
+    files = tuple(Path(part) for part in views.geoip_db.split(",") if part)
+    return Intake(
+        platform.db,
+        platform.clickhouse,
+        IntakeOptions(
+            folder=settings.data_dir / "beacons",
+            rate_per_s=views.beacon_rate_per_s,
+            geo_files=files,
+            tables=TableOptions(views.retention_days, views.cluster),
+        ),
+    )
+
+
+def make_edge(platform: Platform, client: "aiohttp.ClientSession", intake: "Intake | None" = None) -> "ASGIApp":
     """`client` asks origin servers; the caller closes it."""
     from fastpix_server.edge.app import create_edge
     from fastpix_server.edge.context import EdgeContext
@@ -113,6 +144,8 @@ def make_edge(platform: Platform, client: "aiohttp.ClientSession") -> "ASGIApp":
             licences=_licence_servers(platform.settings),
             origins=origins,
             whip=RemoteWhip(client, origins),
+            trusted_proxies=platform.settings.trusted_proxies,
+            intake=intake,
         )
     )
 
@@ -186,6 +219,7 @@ def make_registry(platform: Platform, maker: "SegmentMaker") -> "Registry":
     from fastpix_server.media.uploads import UploadJobs
     from fastpix_server.outbox import events
     from fastpix_server.playback import service as playback
+    from fastpix_server.views.alerts.jobs import AlertJobs
 
     registry = Registry()
     settings = platform.settings
@@ -196,6 +230,7 @@ def make_registry(platform: Platform, maker: "SegmentMaker") -> "Registry":
     RecordingJobs(platform.db, platform.storage.objects).register(registry)
     LiveJobs(platform.db).register(registry)
     ClipJobs(platform.db, platform.storage.objects).register(registry)
+    AlertJobs(platform.db, platform.clickhouse, AddressPolicy(settings.fetch.allow_cidrs)).register(registry)
     registry.add(playback.FILL_JOB, maker.fill, queue="fill")
 
     async def purge_kept() -> None:

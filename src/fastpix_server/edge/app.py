@@ -7,6 +7,8 @@ from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 
 from fastpix_server.edge import uploads, whip
+from fastpix_server.edge.beacon_script import BeaconScript
+from fastpix_server.edge.beacons import Beacons
 from fastpix_server.edge.context import EdgeContext
 from fastpix_server.edge.delivery import Delivery
 from fastpix_server.edge.errors import on_exception
@@ -28,9 +30,11 @@ def create_edge(context: EdgeContext) -> Starlette:
             *Images(delivery).routes(),
             *Licences(delivery).routes(),
             *Sheets(delivery).routes(),
+            *BeaconScript(delivery).routes(),
             *Player(context).routes(),
             *uploads.routes(context),
             *(whip.routes(context.whip) if context.whip is not None else ()),
+            *(Beacons(context.intake, context.trusted_proxies).routes() if context.intake is not None else ()),
         ],
         exception_handlers={HTTPException: on_exception, Exception: on_exception},
     )

@@ -15,6 +15,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from fastpix_server.base import errors, ids, log
+from fastpix_server.edge import beacon_script
 from fastpix_server.edge.bodies import IMMUTABLE, body
 from fastpix_server.edge.context import EdgeContext
 from fastpix_server.edge.delivery import route
@@ -57,12 +58,14 @@ class Asset:
 class Player:
     def __init__(self, context: EdgeContext) -> None:
         self._assets = {name: _read(name, path) for name, path in _ASSETS.items() if path.is_file()}
-        if len(self._assets) < len(_ASSETS):
+        self._assets["beacon.js"] = _asset("beacon.js", beacon_script.source())
+        if len(self._assets) < len(_ASSETS) + 1:
             missing = sorted(set(_ASSETS) - set(self._assets))
             _log.warning("player_not_built", missing=missing, remedy="python -m fastpix_server.edge.web_build")
         stream = context.stream_url or ""
         drm = " ".join(context.licences.systems)
-        self._pages = {name: self._page(name, stream, drm) for name in _ENGINES if self._is_built(name)}
+        beacons = "on" if context.intake is not None else "off"
+        self._pages = {name: self._page(name, stream, drm, beacons) for name in _ENGINES if self._is_built(name)}
 
     def routes(self) -> list[Route]:
         return [
@@ -112,7 +115,7 @@ class Player:
     def _is_built(self, name: str) -> bool:
         return all(asset in self._assets for asset in ("play.css", "play.js", *_ENGINES[name]))
 
-    def _page(self, name: str, stream: str, drm: str) -> bytes:
+    def _page(self, name: str, stream: str, drm: str, beacons: str) -> bytes:
         library, engine = _ENGINES[name]
         text = (WEB / "play.html").read_text()
         for hole, value in {
@@ -120,6 +123,8 @@ class Player:
             "%library%": self._assets[library].url,
             "%engine%": self._assets[engine].url,
             "%page%": self._assets["play.js"].url,
+            "%beacon%": self._assets["beacon.js"].url,
+            "%beacons%": beacons,
             "%name%": name,
             "%drm%": drm,
             "%stream%": html.escape(stream.rstrip("/")),
@@ -129,7 +134,10 @@ class Player:
 
 
 def _read(name: str, path: Path) -> Asset:
-    plain = path.read_bytes()
+    return _asset(name, path.read_bytes())
+
+
+def _asset(name: str, plain: bytes) -> Asset:
     # mtime 0: the same bytes in every process, so that a ranged or resumed download never mixes two.
     return Asset(name, _digest(plain), plain, gzip.compress(plain, 6, mtime=0))
 

@@ -28,6 +28,15 @@ class PlaybackId:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
+class Shown:
+    """Whose a playback id is, and what it shows: a media, or a live stream."""
+
+    workspace_id: str
+    target_id: str
+    is_live: bool
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
 class Measured:
     """Bit rates of one rendition, taken from its stored segments once all of them exist."""
 

@@ -13,7 +13,7 @@ from fastpix_server.db.pool import Tx
 from fastpix_server.engine.plan import Plan
 from fastpix_server.jobs.queue import enqueue
 from fastpix_server.playback import content_keys, store
-from fastpix_server.playback.model import AccessPolicy, PlaybackId, Target
+from fastpix_server.playback.model import AccessPolicy, PlaybackId, Shown, Target
 from fastpix_server.playback.recording import Recording
 from fastpix_server.playback.targets import LiveSession, RecordedTarget
 
@@ -22,11 +22,13 @@ __all__ = [
     "LiveSession",
     "PlaybackId",
     "Recording",
+    "Shown",
     "Target",
     "create_id",
     "delete_id",
     "find_id",
     "find_recording",
+    "find_shown",
     "list_ids",
     "list_ids_of",
     "public_playback_id",
@@ -102,6 +104,11 @@ async def find_id(tx: Tx, target_id: str, playback_id: str) -> PlaybackId | None
     if found is None or found.is_deleted or found.target_id != target_id:
         return None
     return found
+
+
+async def find_shown(tx: Tx, playback_id: str) -> Shown | None:
+    """What an id shows, for who counts its views; also when it was deleted since."""
+    return await store.find_shown(tx, playback_id)
 
 
 async def delete_id(tx: Tx, target_id: str, playback_id: str) -> bool:

@@ -14,7 +14,7 @@ from fastpix_server.db.pool import Json, Tx
 from fastpix_server.engine.plan import Plan
 from fastpix_server.engine.plan_json import plan_from_json, plan_to_json
 from fastpix_server.playback import recording
-from fastpix_server.playback.model import Measured, PlaybackId, Target
+from fastpix_server.playback.model import Measured, PlaybackId, Shown, Target
 from fastpix_server.playback.recording import Recording
 from fastpix_server.playback.targets import AnyTarget, LiveSession, LiveTarget, RecordedTarget
 
@@ -109,6 +109,20 @@ async def restrict_id(tx: Tx, target_id: str, playback_id: str, kind: str, rules
         {"id": playback_id, "target_id": target_id, "kind": kind, "rules": Json(dict(rules))},
     )
     return result.one_or_none() is not None
+
+
+async def find_shown(tx: Tx, playback_id: str) -> Shown | None:
+    """What an id, living or not, shows or showed; says of a live target that it is one."""
+    result = await tx.execute(
+        text(
+            # Read through jsonb, so that it holds for targets of every version of the table.
+            "select i.workspace_id, i.target_id, (select to_jsonb(t) ->> 'kind' from playback_targets t"
+            " where t.id = i.target_id) as kind from playback_ids i where i.id = :id"
+        ),
+        {"id": playback_id},
+    )
+    row = result.one_or_none()
+    return None if row is None else Shown(str(row.workspace_id), str(row.target_id), row.kind == "live")
 
 
 async def bury_id(tx: Tx, target_id: str, playback_id: str) -> bool:

@@ -17,6 +17,7 @@ from fastpix_server.api.context import ApiContext
 from fastpix_server.db.pool import Database
 from fastpix_server.playback import content_keys
 from fastpix_server.storage.open import open_store
+from fastpix_server.views.alerts import service as alerts
 
 PEPPER = b"pepper of the tests"
 USERNAME = "7a1cf1a2-51c2-4f2c-9df9-1b1bb0c43f00"
@@ -50,6 +51,7 @@ def client_of(context: ApiContext, username: str, password: str) -> httpx.AsyncC
 def _sealing() -> None:
     """What wiring does for every process of the platform."""
     content_keys.configure(MASTER)
+    alerts.configure(MASTER)
 
 
 @pytest.fixture

@@ -1,5 +1,6 @@
 """The OpenAPI document describes what is really answered: real answers of every operation are held against it."""
 
+import dataclasses
 import re
 import uuid
 from pathlib import Path
@@ -16,6 +17,11 @@ from fastpix_server.live import sessions_store
 from fastpix_server.media import recordings, service
 
 REFERENCE = Path(__file__).parents[3] / "docs" / "reference" / "api.md"
+
+
+@pytest.fixture
+async def context(context, engine):
+    return dataclasses.replace(context, video_data=engine)
 
 
 @pytest.fixture
@@ -42,6 +48,11 @@ class Checker:
         jsonschema.Draft202012Validator({**schema, **self.schemas}).validate(answer.json())
         self.seen.add((operation_id, status))
         return answer.json().get("data")
+
+    def contents(self, operation_id: str, status: int) -> set[str]:
+        """The media types of an answer that is no JSON."""
+        self.seen.add((operation_id, status))
+        return set(self.operations[operation_id]["responses"][str(status)]["content"])
 
 
 async def make_ready(api, media_id):
@@ -138,6 +149,7 @@ async def test_every_operation_answers_as_the_document_says(api, document):
     on.check("get-media", 404, await http.get(path))
     on.check("get-playback-id", 404, await http.get(f"{path}/playback-ids/{second['id']}"))
     on.check("list-media", 401, await http.get("/on-demand", auth=("nobody", "nothing")))
+    await _ask_about_views(api, on)
     assert {operation for operation, status in on.seen if status < 300} == set(on.operations)
 
 
@@ -178,6 +190,47 @@ async def live_answers(api, on, http):
     on.check("enable-live-stream", 200, await http.put(f"{path}/live-enable"))
     on.check("delete-live-stream", 200, await http.delete(path))
     on.check("get-live-stream-by-id", 404, await http.get(path))
+
+
+async def _ask_about_views(api, on):
+    view_id, http = str(uuid.uuid4()), api.http
+    told = {"has_error": True, "error_code": "networkError", "bitrates": [["2026-01-01 00:00:00.000", 900_000]]}
+    api.context.video_data.watch(api.workspace_id, view_id, has_played=True, video_startup_time=5, watch_time=9, **told)
+    assert len(on.check("list_video_views", 200, await http.get("/data/viewlist"))) == 1
+    on.check("list_video_views", 422, await http.get("/data/viewlist?timespan[0]=24:hours"))
+    on.check("get_video_view_details", 200, await http.get(f"/data/viewlist/{view_id}"))
+    on.check("get_video_view_details", 404, await http.get(f"/data/viewlist/{uuid.uuid4()}"))
+    on.check("list_by_top_content", 200, await http.get("/data/viewlist/top-content"))
+    current = "/data/viewlist/current-views"
+    on.check("current-views-timeseries", 200, await http.get(f"{current}/getTimeseriesViews"))
+    on.check("current-views-filter", 200, await http.get(f"{current}/filter"))
+    on.check("list_dimensions", 200, await http.get("/data/dimensions"))
+    on.check("list_filter_values_for_dimension", 200, await http.get("/data/dimensions/error_code"))
+    on.check("list_filter_values_for_dimension", 404, await http.get("/data/dimensions/no_such"))
+    on.check("list_errors", 200, await http.get("/data/errors?limit=5"))
+    metric = "/data/metrics/quality_of_experience_score"
+    on.check("list_breakdown_values", 200, await http.get(f"{metric}/breakdown"))
+    on.check("list_breakdown_values", 400, await http.get(f"{metric}/breakdown?groupBy=shoe_size"))
+    on.check("list_overall_values", 200, await http.get(f"{metric}/overall?measurement=95th"))
+    on.check("get_timeseries_data", 200, await http.get(f"{metric}/timeseries?granularity=hour"))
+    on.check("list_comparison_values", 200, await http.get("/data/metrics/comparison"))
+    on.check("get-realtime", 200, await http.get("/data/realtime?minutes=5"))
+    on.check("get-realtime", 422, await http.get("/data/realtime?minutes=0"))
+    exported = await http.get("/data/export/views")
+    assert exported.headers["content-type"].split(";")[0] in on.contents("export-views", 200)
+    await _alert_about_views(api, on)
+
+
+async def _alert_about_views(api, on):
+    http, asked = api.http, {"name": "slow", "metric": "video_startup_time", "threshold": 2000}
+    made = on.check("create-alert", 201, await http.post("/data/alerts", json={**asked, "url": "https://a.example/"}))
+    on.check("create-alert", 422, await http.post("/data/alerts", json={**asked, "threshold": "high"}))
+    on.check("list-alerts", 200, await http.get("/data/alerts"))
+    one = f"/data/alerts/{made['id']}"
+    on.check("get-alert", 200, await http.get(one))
+    on.check("update-alert", 200, await http.patch(one, json={"isEnabled": False}))
+    on.check("delete-alert", 200, await http.delete(one))
+    on.check("get-alert", 404, await http.get(one))
 
 
 async def test_every_operation_names_its_refusals_and_its_permission(document):

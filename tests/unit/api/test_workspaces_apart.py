@@ -26,6 +26,7 @@ from tests.unit.api.worlds import (
     routes_of,
     send,
 )
+from tests.video_data import Engine
 
 from fastpix_server.access import service as access
 from fastpix_server.access.model import PERMISSIONS
@@ -42,13 +43,19 @@ AREAS = {"on-demand": "video", "live": "video", "data": "data", "iam": "system",
 
 
 @pytest.fixture
-async def api(module_database_url: str, tmp_path: Path) -> AsyncIterator[FastAPI]:
+async def api(module_database_url: str, tmp_path: Path, engine: Engine) -> AsyncIterator[FastAPI]:
     """One database for all tests here: each makes workspaces of its own."""
     db = await Database.open(module_database_url, size=6)
     storage = open_store(f"file://{tmp_path}/objects", {}, tmp_path / "work")
     yield create_api(
         ApiContext(
-            db=db, storage=storage, pepper=PEPPER, public_url="http://test", rate_per_s=10_000, rate_burst=10_000
+            db=db,
+            storage=storage,
+            pepper=PEPPER,
+            public_url="http://test",
+            rate_per_s=10_000,
+            rate_burst=10_000,
+            video_data=engine,
         )
     )
     await db.close()

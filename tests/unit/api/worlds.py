@@ -6,6 +6,7 @@ the id of an object of that kind: in a path parameter, a query parameter, or any
 
 import dataclasses
 import re
+import time
 import uuid
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from typing import Any
@@ -33,7 +34,7 @@ class Ask:
     """
 
     path: Mapping[str, str] = dataclasses.field(default_factory=dict)
-    query: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    query: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     body: Any = None
     status: int = 200
     is_shown: bool = True
@@ -55,6 +56,10 @@ RULE = {"defaultPolicy": "deny", "allow": ["taken.example"], "deny": []}
 SIMULCAST = {"url": "rtmp://push.example/app", "streamKey": "ours"}
 TOKEN = {"name": "t", "permissions": ["system:write"]}
 DRM = {"accessPolicy": "drm", "drmConfigurationId": "{drm_configuration}"}
+ALERT = {"name": "ours", "metric": "playback_failure_percentage", "threshold": 0.1}
+# Both ends are given, so that an answer is the same a second later.
+LATELY = {"timespan[]": [str(int(time.time()) - 3600), str(int(time.time()) + 3600)]}
+SEEN = {**LATELY, "filterby[]": ["viewer_id:{view}"]}
 UPLOAD = {"corsOrigin": "*", "pushMediaSettings": {"accessPolicy": "public"}}
 
 ASKS: dict[str, list[Ask]] = {
@@ -105,6 +110,31 @@ ASKS: dict[str, list[Ask]] = {
     "delete-simulcast-of-stream": [Ask(STREAM_AND_SIMULCAST)],
     "getDrmConfiguration": [Ask()],
     "getDrmConfigurationById": [Ask({"drmConfigurationId": "{drm_configuration}"})],
+    "create-alert": [Ask(body=ALERT, status=201)],
+    "list-alerts": [Ask()],
+    "get-alert": [Ask({"alertId": "{alert}"})],
+    "update-alert": [Ask({"alertId": "{alert}"}, body={"threshold": 0.5})],
+    "delete-alert": [Ask({"alertId": "{alert}"})],
+    "get-realtime": [Ask(query={"filterby[]": ["viewer_id:{view}"]}, is_shown=False)],
+    "export-views": [Ask(query=SEEN, is_shown=False)],
+    "list_video_views": [Ask(query=LATELY), Ask(query=SEEN), Ask(query={**LATELY, "viewerId": "{view}"})],
+    "get_video_view_details": [Ask({"viewId": "{view}"})],
+    "list_by_top_content": [Ask(query=LATELY), Ask(query=SEEN)],
+    "current-views-timeseries": [Ask(is_shown=False)],
+    "current-views-filter": [Ask(query={"dimension": "view_id"})],
+    "list_dimensions": [Ask(is_shown=False)],
+    "list_filter_values_for_dimension": [
+        Ask({"dimensionsId": "viewer_id"}, query=LATELY),
+        Ask({"dimensionsId": "video_title"}, query=SEEN),
+    ],
+    "list_errors": [Ask(query=LATELY), Ask(query=SEEN)],
+    "list_comparison_values": [Ask(query={**LATELY, "dimension": "viewer_id", "value": "{view}"}, is_shown=False)],
+    "list_breakdown_values": [
+        Ask({"metricId": "views"}, query={**LATELY, "groupBy": "viewer_id"}),
+        Ask({"metricId": "views"}, query={**SEEN, "groupBy": "video_title"}),
+    ],
+    "list_overall_values": [Ask({"metricId": "views"}, query=SEEN, is_shown=False)],
+    "get_timeseries_data": [Ask({"metricId": "views"}, query=SEEN, is_shown=False)],
     "get-workspace": [Ask()],
     "create-access-token": [Ask(body=TOKEN, status=201)],
     "list-access-tokens": [Ask()],
@@ -125,6 +155,7 @@ class World:
     db: Database
     workspace_id: str
     token: NewToken
+    video_data: Any = None
     ids: dict[str, str] = dataclasses.field(default_factory=dict)
 
     async def created(self, path: str, body: Any = None) -> dict[str, Any]:
@@ -161,6 +192,10 @@ async def _access_token(world: World) -> str:
     return str((await world.created("/iam/access-tokens", TOKEN))["id"])
 
 
+async def _alert(world: World) -> str:
+    return str((await world.created("/data/alerts", ALERT))["id"])
+
+
 async def _signing_key(world: World) -> str:
     return str((await world.created("/iam/signing-keys"))["id"])
 
@@ -185,16 +220,26 @@ async def _drm_configuration(world: World) -> str:
     return str(answer.json()["data"][0]["id"])
 
 
+async def _view(world: World) -> str:
+    """A view that goes on and is in trouble; whatever an answer shows of it is its id."""
+    view_id = str(uuid.uuid4())
+    told = {"given_viewer_id": view_id, "video_title": view_id, "error_message": view_id}
+    world.video_data.watch(world.workspace_id, view_id, is_completed=False, has_error=True, **told)
+    return view_id
+
+
 MAKERS: dict[str, Callable[[World], Awaitable[str]]] = {
     "media": _media,
     "playback_id": _playback_id,
     "upload": _upload,
     "access_token": _access_token,
+    "alert": _alert,
     "signing_key": _signing_key,
     "drm_configuration": _drm_configuration,
     "live_stream": _live_stream,
     "live_playback_id": _live_playback_id,
     "simulcast": _simulcast,
+    "view": _view,
 }
 
 
@@ -204,7 +249,7 @@ async def make_world(api: FastAPI, kinds: Iterable[str]) -> World:
     async with context.db.unit() as tx:
         workspace = await access.create_workspace(tx, name="A world")
         token = await access.create_token(tx, pepper=context.pepper, workspace_id=workspace.id, name="first")
-    world = World(client_of(api, token), context.db, workspace.id, token)
+    world = World(client_of(api, token), context.db, workspace.id, token, context.video_data)
     for kind in kinds:
         await world.id_of(kind)
     return world

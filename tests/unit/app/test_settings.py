@@ -207,3 +207,27 @@ def test_announced_addresses_are_addresses():
     )
     [told] = problems(FASTPIX_WHIP_ANNOUNCE="live.example.com")
     assert "give IP addresses" in told
+
+
+@pytest.mark.parametrize(
+    "url", ["clickhouse://u:p@h", "http://", "http://h/a/b", "http://h/?a=1", "http://h:x", "h:8123"]
+)
+def test_a_clickhouse_url_that_cannot_be_one_is_refused_and_not_repeated(url: str):
+    with pytest.raises(BadSettings, match="FASTPIX_CLICKHOUSE_URL must be") as caught:
+        settings.load({"FASTPIX_CLICKHOUSE_URL": url})
+    assert url not in str(caught.value).replace("http://user:password@host:8123/database", "")
+
+
+def test_geo_files_must_be_readable(tmp_path: Path):
+    file = tmp_path / "city.mmdb"
+    file.touch()
+    assert settings.load({"FASTPIX_GEOIP_DB": f"{file}, {file}"}).views.geoip_db == f"{file},{file}"
+    with pytest.raises(BadSettings, match="FASTPIX_GEOIP_DB"):
+        settings.load({"FASTPIX_GEOIP_DB": f"{file},{tmp_path / 'none.mmdb'}"})
+
+
+@pytest.mark.parametrize("name", ["a b", "a`", "x" * 65, "'"])
+def test_the_name_of_a_cluster_is_a_plain_word(name: str):
+    assert settings.load({"FASTPIX_CLICKHOUSE_CLUSTER": "main_1"}).views.cluster == "main_1"
+    with pytest.raises(BadSettings, match="FASTPIX_CLICKHOUSE_CLUSTER"):
+        settings.load({"FASTPIX_CLICKHOUSE_CLUSTER": name})

@@ -29,7 +29,15 @@ def test_a_role_that_dies_early_waits_longer_each_time():
 
 def test_the_drain_budgets_fit_into_ten_seconds():
     inner_s = max(supervisor.WORKER_DRAIN_S, supervisor.INGEST_DRAIN_S)
-    assert supervisor.HTTP_DRAIN_S + inner_s + supervisor.DATABASE_DRAIN_S < 9.5
+    roles_s = supervisor.HTTP_DRAIN_S + inner_s + supervisor.ANALYTICS_DRAIN_S
+    assert roles_s + supervisor.DATABASE_DRAIN_S < 9.5
+
+
+def test_the_own_analytics_engine_gets_a_free_port_and_a_password_that_settings_take():
+    first, second = supervisor.own_analytics_url(), supervisor.own_analytics_url()
+    assert first.startswith("http://fastpix:")
+    assert first.partition("@")[0] != second.partition("@")[0]
+    assert settings.load({"FASTPIX_CLICKHOUSE_URL": first}).clickhouse_url.reveal() == first
 
 
 def test_a_folder_has_one_owner_who_is_named(tmp_path: Path):
@@ -60,8 +68,9 @@ def test_roles_see_the_decisions_of_the_supervisor(tmp_path: Path):
     stale = tmp_path / "data" / "run" / "metrics" / "counter_1.db"
     stale.parent.mkdir(parents=True)
     stale.write_text("")
-    environ = supervisor.role_environ(at, "postgresql:///x")
+    environ = supervisor.role_environ(at, "postgresql:///x", "http://a:b@127.0.0.1:1")
     assert environ["FASTPIX_DATABASE_URL"] == "postgresql:///x"
+    assert environ["FASTPIX_CLICKHOUSE_URL"] == "http://a:b@127.0.0.1:1"
     assert environ["FASTPIX_DATA_DIR"] == str(tmp_path / "data")
     assert not stale.exists()
     assert settings.load({k: v for k, v in environ.items() if k.startswith("FASTPIX_")}).data_dir == at.data_dir

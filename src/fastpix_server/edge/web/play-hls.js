@@ -73,6 +73,7 @@ window.fastpixEngine = {
 
     return {
       impl: hls,
+      observed: { hls },
       qualities: () => hls.levels.map((level, index) => ({
         index, height: Math.min(level.width, level.height), bitrate: level.bitrate, id: renditionOf(level.url[0]),
       })),

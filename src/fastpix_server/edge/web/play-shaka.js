@@ -54,6 +54,7 @@ window.fastpixEngine = {
 
     return {
       impl: player,
+      observed: { shaka: player },
       qualities: () => variants().map((track, index) => ({
         index, height: Math.min(track.width, track.height), bitrate: track.bandwidth, id: track.originalVideoId,
       })),

@@ -5,6 +5,7 @@
 // kept in `log` with its time in ms.
 "use strict";
 
+const STARTED_MS = performance.now();
 const POLL_MS = 1500;
 const MAX_LOG = 500;
 const MAX_TROUBLES = 5; // answers of 5xx in a row: a stream that begins, or a process that starts again, takes seconds
@@ -20,6 +21,7 @@ class FastpixPlayer extends EventTarget {
     this.quality = -1;
     this.log = [];
     this.session = null;
+    this.monitor = null;
   }
 
   say(type, detail = {}) {
@@ -94,6 +96,7 @@ function show(state, title = "", text = "", canRetry = false) {
 
 function fail(title, text, detail = {}) {
   show("error", title, text, true);
+  player.monitor?.error({ code: detail.kind || "player", message: detail.details || title });
   player.say("error", { title, ...detail });
 }
 
@@ -108,6 +111,7 @@ const REASONS = {
 let troubles = 0;
 
 async function start(hasWaited = false) {
+  const describing = describe();
   let answer;
   try {
     answer = await fetch(manifestUrl, { cache: hasWaited ? "no-store" : "default" });
@@ -116,7 +120,7 @@ async function start(hasWaited = false) {
     return;
   }
   if (answer.ok) {
-    play(hasWaited);
+    play(hasWaited, await describing);
     return;
   }
   const message = await answer.json().then((body) => body.error.message, () => "");
@@ -135,7 +139,26 @@ async function start(hasWaited = false) {
   }
 }
 
-function play(hasWaited) {
+// What views are reported with: whose video it is, and which. Without it the video plays all the same.
+async function describe() {
+  if (document.body.dataset.beacons !== "on") return {};
+  const url = new URL(`/play/${playbackId}/about`, location.origin);
+  if (parameters.has("token")) url.searchParams.set("token", parameters.get("token"));
+  return fetch(url).then((answer) => (answer.ok ? answer.json() : {}), () => ({}));
+}
+
+function report(about) {
+  player.monitor = fastpixBeacon.watch(video, {
+    ...about,
+    videoId: about.mediaId || playbackId,
+    playerName: "fastpix-player-page",
+    playerInitTime: Math.round(performance.now() - STARTED_MS),
+    reportsErrors: false, // this page recovers from some; what it gives up on, it reports itself
+    usesCookie: navigator.doNotTrack !== "1",
+  }, player.session.observed);
+}
+
+function play(hasWaited, about) {
   if (!engine.isSupported()) {
     fail("This browser cannot play the video", "It lacks Media Source Extensions. A current browser will do.");
     return;
@@ -159,11 +182,12 @@ function play(hasWaited) {
       player.say("interrupted");
     },
     fault(kind, details) {
-      if (kind === "network") fail("The connection was lost", "The rest of the video could not be loaded.", { details });
-      else if (kind === "licence") fail("This video is protected", "No permission was given to decrypt it here.", { details });
-      else fail("This video cannot be played", "The browser refused part of it.", { details });
+      if (kind === "network") fail("The connection was lost", "The rest of the video could not be loaded.", { kind, details });
+      else if (kind === "licence") fail("This video is protected", "No permission was given to decrypt it here.", { kind, details });
+      else fail("This video cannot be played", "The browser refused part of it.", { kind, details });
     },
   }, makeLicences());
+  if (about.workspaceKey) report(about);
   begin();
 }
 

@@ -1,0 +1,1 @@
+"""Video data: beacons acknowledged and seen, questions answered, disk taken."""

@@ -1,0 +1,168 @@
+"""How long the questions of a dashboard take over a million and over ten million views, and the disk of a view."""
+
+import asyncio
+import os
+import statistics
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from benchmarks.data import population
+from benchmarks.data.engine import analytics
+from benchmarks.data.postgres import Twin
+from benchmarks.data.questions import POSTGRES, QUESTIONS
+from benchmarks.table import Row
+from fastpix_server.base import errors
+from fastpix_server.views import schema, spans
+from fastpix_server.views.clickhouse import ClickHouse
+from fastpix_server.views.queries.selection import Selection
+from fastpix_server.views.spans import Span
+
+TIMES = 5
+# A question that takes so long is asked once: its figure needs no more digits.
+LONG_S = 4.0
+AIM_MS = 300.0
+DAY_S = 86_400
+
+
+def million() -> list[Row]:
+    """Against PostgreSQL over the same views, in the same run."""
+    return asyncio.run(_million(int(os.environ.get("BENCH_VIEWS", "1000000"))))
+
+
+def ten_million() -> list[Row]:
+    return asyncio.run(_ten_million(int(os.environ.get("BENCH_VIEWS", "10000000"))))
+
+
+async def _million(views: int) -> list[Row]:
+    end_s = int(time.time())
+    async with analytics() as clickhouse:
+        await population.fill(clickhouse, views, end_s)
+        _say("filled")
+        with tempfile.TemporaryDirectory(prefix="fastpix-bench-pg-") as folder, Twin(Path(folder)) as twin:
+            for workspace in await _workspaces(clickhouse):
+                # Such pieces of a million views stay well under the largest answer.
+                days = 2 if workspace == population.LARGEST else 6
+                await twin.take(clickhouse, (Selection(workspace, span) for span in _pieces(end_s, days)))
+            twin.settle()
+            _say("copied")
+            before = await _measure(clickhouse, end_s, 30)
+            await _merge(clickhouse)
+            month = await _measure(clickhouse, end_s, 30)
+            selection = Selection(population.LARGEST, _days(end_s, 30))
+            rows = []
+            for name, took in month.items():
+                theirs = twin.seconds(name, selection, 3) if name in POSTGRES else []
+                rows.append(_row(f"{name}, 30 days", took, before[name], theirs))
+            disk = await _disk_bytes(clickhouse)
+            rows.append(
+                Row(
+                    "disk per view",
+                    f"{disk / views:.0f} B",
+                    f"PostgreSQL {twin.size_bytes() / views:.0f} B",
+                    disk / twin.size_bytes(),
+                )
+            )
+    return rows
+
+
+async def _ten_million(views: int) -> list[Row]:
+    end_s = int(time.time())
+    async with analytics() as clickhouse:
+        await population.fill(clickhouse, views, end_s, copies=10)
+        _say("filled")
+        await _merge(clickhouse)
+        _say("merged")
+        rows = []
+        for days in (1, 30):
+            measured = await _measure(clickhouse, end_s, days)
+            [counted] = await clickhouse.rows(
+                f"SELECT count() AS n FROM ({_selection(end_s, days).views([])})",
+                _selection(end_s, days).parameters,
+            )
+            rows += [_row(f"{name}, {_name(days)} ({counted['n']:,} views)", took) for name, took in measured.items()]
+        rows.append(Row("disk per view", f"{await _disk_bytes(clickhouse) / views:.0f} B"))
+    return rows
+
+
+async def _measure(clickhouse: ClickHouse, end_s: int, days: int) -> dict[str, list[float]]:
+    selection = _selection(end_s, days)
+    found: dict[str, list[float]] = {}
+    for name, ask in QUESTIONS.items():
+        took = []
+        for _ in range(TIMES + 1):
+            begin = time.perf_counter()
+            try:
+                await ask(clickhouse, selection)
+            except errors.FastpixError as fault:
+                _say(f"{name}: {fault.description[:300]}")
+                took = [float("inf")]
+                break
+            took.append(time.perf_counter() - begin)
+            if took[-1] > LONG_S:
+                break
+        found[name] = took[1:] or took  # the first one reads the files
+        _say(f"{name}: {statistics.median(found[name]) * 1000:.0f} ms")
+    return found
+
+
+def _selection(end_s: int, days: int) -> Selection:
+    return Selection(population.LARGEST, _days(end_s, days))
+
+
+def _days(end_s: int, days: int) -> Span:
+    return spans.last(days * DAY_S, end_s)
+
+
+def _pieces(end_s: int, days: int) -> list[Span]:
+    """The whole time, in spans of `days`."""
+    return [
+        Span(end_s - (day + days) * DAY_S, end_s - day * DAY_S + (1 if day == 0 else 0))
+        for day in range(0, population.DAYS, days)
+    ]
+
+
+def _name(days: int) -> str:
+    return "1 day" if days == 1 else f"{days} days"
+
+
+async def _merge(clickhouse: ClickHouse) -> None:
+    """What the background does some day: a month at a time, or the engine's time limit ends it."""
+    found = await clickhouse.rows(
+        f"SELECT DISTINCT partition_id AS id FROM system.parts WHERE active AND table = '{schema.ROWS}'"
+    )
+    for row in found:
+        try:
+            await clickhouse.command(f"OPTIMIZE TABLE {schema.ROWS} PARTITION ID '{row['id']}' FINAL", timeout_s=600)
+        except errors.Unavailable:
+            _say(f"month {row['id']} is not merged to one part: measured as it is")
+
+
+async def _workspaces(clickhouse: ClickHouse) -> list[str]:
+    rows = await clickhouse.rows(f"SELECT DISTINCT toString(workspace_id) AS id FROM {schema.ROWS}")
+    return [row["id"] for row in rows]
+
+
+async def _disk_bytes(clickhouse: ClickHouse) -> int:
+    [row] = await clickhouse.rows(
+        f"SELECT sum(bytes_on_disk) AS size FROM system.parts WHERE active AND table = '{schema.ROWS}'"
+    )
+    return int(row["size"])
+
+
+def _row(what: str, took: list[float], unmerged: list[float] | None = None, theirs: list[float] | None = None) -> Row:
+    middle_ms = statistics.median(took) * 1000
+    worst_ms = sorted(took)[min(len(took) - 1, round(0.95 * len(took)))] * 1000
+    text = f"p50 {middle_ms:.0f} ms, p95 {worst_ms:.0f} ms"
+    if unmerged:
+        text += f" (unmerged {statistics.median(unmerged) * 1000:.0f})"
+    their_ms = statistics.median(theirs) * 1000 if theirs else 0.0
+    compared = f"PostgreSQL {their_ms:.0f} ms" if theirs else ""
+    return Row(
+        what, text, compared, middle_ms / their_ms if their_ms else None, f"< {AIM_MS:.0f} ms", worst_ms < AIM_MS
+    )
+
+
+def _say(what: str) -> None:
+    print(f"{time.strftime('%H:%M:%S')} {what}", file=sys.stderr, flush=True)

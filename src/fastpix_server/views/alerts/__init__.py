@@ -1,0 +1,1 @@
+"""Alerts: rules over metrics, judged every minute, told once per breach."""

@@ -1,0 +1,51 @@
+"""The views that a question is about: one workspace, one span, some filters. Every query starts from here.
+
+Invariants: every statement names the workspace of the caller, as a bound parameter; every value that came from outside
+is bound; a view is merged from all its rows before anything is asked of it, so background merges change no answer.
+"""
+
+import dataclasses
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Protocol
+
+from fastpix_server.views import filters, schema, scores
+from fastpix_server.views.filters import Filter
+from fastpix_server.views.spans import Span
+
+Value = str | int | float | bool | None | Sequence[str] | Sequence[int]
+Row = dict[str, Any]
+
+
+class Rows(Protocol):
+    """What asks: views/clickhouse.py, or anything that speaks the same SQL."""
+
+    async def rows(self, sql: str, parameters: Mapping[str, Value] | None = None) -> list[Row]: ...
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Selection:
+    workspace_id: str
+    span: Span
+    filters: tuple[Filter, ...] = ()
+
+    @property
+    def parameters(self) -> dict[str, Value]:
+        _, bound = filters.where(self.filters)
+        # Epoch seconds with a fraction: they mean the same whatever the engine's time zone is.
+        span = {"after": f"{self.span.after_s}.000", "before": f"{self.span.before_s}.000"}
+        return {"workspace_id": self.workspace_id, **span, **bound}
+
+    def views(self, names: Iterable[str], more: str = "") -> str:
+        """SQL: these views, with `view_id`, `view_start`, `view_end` and `names`; `more` is a condition of ours."""
+        condition, _ = filters.where(self.filters)
+        wanted = [*names, *filters.columns(self.filters)]
+        where = " AND ".join(filter(None, (condition, more)))
+        return schema.merged_views(wanted, extra=scores.SCORES, where=where)
+
+    def unfiltered(self) -> "Selection":
+        return dataclasses.replace(self, filters=())
+
+
+def whole(value: Any) -> int:
+    """A sum of milliseconds; nothing to add up is 0."""
+    return 0 if value is None else round(value)

@@ -1,0 +1,113 @@
+"""The DDL of video data: for the embedded engine, a server, or a replicated cluster.
+
+Invariants: every statement may be run again at any time; tables are only ever added to.
+"""
+
+import dataclasses
+import re
+from collections.abc import Collection
+
+from fastpix_server.base import log
+from fastpix_server.views.clickhouse import ClickHouse
+from fastpix_server.views.schema import COLUMNS, EVENTS, ROWS
+
+_log = log.get(__name__)
+
+_RETENTION = re.compile(r"toIntervalDay\((\d+)\)")
+# Rewriting the retention of a large table only marks its parts; the work goes on in the background.
+_DDL_TIMEOUT_S = 60.0
+_TIME = "DateTime64(3, 'UTC')"
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class TableOptions:
+    """`cluster` names a ClickHouse cluster: the tables are then made on all its nodes, replicated."""
+
+    retention_days: int = 0  # 0 keeps for ever
+    cluster: str = ""
+    # The embedded engine has no replica: an insert is on the disk before it is acknowledged, and a merge before it
+    # replaces its parts.
+    syncs: bool = False
+
+
+async def ensure(clickhouse: ClickHouse, options: TableOptions) -> None:
+    """Makes missing tables and columns and sets the retention. Raises errors.Unavailable and StatementFault."""
+    for statement in ddl(options):
+        await clickhouse.command(statement, timeout_s=_DDL_TIMEOUT_S)
+    columns = await clickhouse.rows(
+        "SELECT name FROM system.columns WHERE database = currentDatabase() AND table = {table:String}",
+        {"table": ROWS},
+    )
+    for statement in new_columns_ddl({row["name"] for row in columns}, options):
+        await clickhouse.command(statement, timeout_s=_DDL_TIMEOUT_S)
+    found = await clickhouse.rows(
+        "SELECT engine_full FROM system.tables WHERE database = currentDatabase() AND name IN {names:Array(String)}",
+        {"names": [ROWS, EVENTS]},
+    )
+    if any(_retention_days(row["engine_full"]) != options.retention_days for row in found):
+        for statement in retention_ddl(options):
+            await clickhouse.command(statement, timeout_s=_DDL_TIMEOUT_S)
+        _log.info("view_retention_changed", retention_days=options.retention_days)
+
+
+def _retention_days(engine: str) -> int:
+    found = _RETENTION.search(engine)
+    return int(found[1]) if found else 0
+
+
+def ddl(options: TableOptions) -> tuple[str, ...]:
+    """CREATE statements that may be run again at any time."""
+    on_cluster = f" ON CLUSTER `{options.cluster}`" if options.cluster else ""
+    columns = ", ".join(f"{column.name} {column.stored_type}" for column in COLUMNS)
+    rows = (
+        f"CREATE TABLE IF NOT EXISTS {ROWS}{on_cluster} (workspace_id UUID, hour DateTime('UTC'), view_id UUID,"
+        f" {columns}, INDEX by_view view_id TYPE bloom_filter(0.01) GRANULARITY 1)"
+        f" ENGINE = {_engine('AggregatingMergeTree', '', options)} PARTITION BY toYYYYMM(hour)"
+        f" ORDER BY (workspace_id, hour, view_id){_ttl('hour', options)}{_settings(options)}"
+    )
+    events = (
+        f"CREATE TABLE IF NOT EXISTS {EVENTS}{on_cluster} (workspace_id UUID, view_id UUID, sequence UInt32,"
+        f" name LowCardinality(String), at {_TIME}, playhead_ms Int64, detail String CODEC(ZSTD(3)),"
+        f" received_at {_TIME})"
+        f" ENGINE = {_engine('ReplacingMergeTree', '', options)} PARTITION BY toYYYYMM(at)"
+        f" ORDER BY (workspace_id, view_id, sequence){_ttl('at', options)}{_settings(options)}"
+    )
+    return rows, events
+
+
+def new_columns_ddl(existing: Collection[str], options: TableOptions) -> tuple[str, ...]:
+    """What a table of an older version lacks. A column is never removed, and never changes its meaning."""
+    on_cluster = f" ON CLUSTER `{options.cluster}`" if options.cluster else ""
+    return tuple(
+        f"ALTER TABLE {ROWS}{on_cluster} ADD COLUMN IF NOT EXISTS {column.name} {column.stored_type}"
+        for column in COLUMNS
+        if column.name not in existing
+    )
+
+
+def retention_ddl(options: TableOptions) -> tuple[str, ...]:
+    """ALTER statements that give existing tables the retention of `options`."""
+    on_cluster = f" ON CLUSTER `{options.cluster}`" if options.cluster else ""
+    changes = []
+    for table, column in ((ROWS, "hour"), (EVENTS, "at")):
+        change = f"MODIFY{_ttl(column, options)}" if options.retention_days else "REMOVE TTL"
+        changes.append(f"ALTER TABLE {table}{on_cluster} {change}")
+    return tuple(changes)
+
+
+def _engine(name: str, arguments: str, options: TableOptions) -> str:
+    if not options.cluster:
+        return f"{name}({arguments})"
+    # {uuid}, {shard} and {replica} are macros of the server.
+    place = "'/clickhouse/tables/{uuid}/{shard}', '{replica}'"
+    return f"Replicated{name}({', '.join(filter(None, (place, arguments)))})"
+
+
+def _ttl(column: str, options: TableOptions) -> str:
+    return f" TTL toDateTime({column}) + toIntervalDay({options.retention_days})" if options.retention_days else ""
+
+
+def _settings(options: TableOptions) -> str:
+    if not options.syncs:
+        return ""
+    return " SETTINGS fsync_after_insert = 1, fsync_part_directory = 1, min_compressed_bytes_to_fsync_after_merge = 1"
