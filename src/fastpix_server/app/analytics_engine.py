@@ -1,8 +1,8 @@
 """The embedded ClickHouse engine (chdb): statements of its HTTP interface, run in threads of this process.
 
 Invariants: one process per data folder (the engine itself locks nothing: the role holds a lock). A connection that saw
-a failure is not used again. Every statement runs under limits of time, memory and answer size. What start-up read of the
-library's half gigabyte and nobody needs any more is given back (`rest`).
+a failure is not used again. Every statement runs under limits of time, memory and answer size. What start-up read of
+the library's half gigabyte and nobody needs any more is given back (`rest`).
 """
 
 import ctypes
