@@ -130,7 +130,7 @@ def _name(days: int) -> str:
 async def _merge(clickhouse: ClickHouse) -> None:
     """What the background does some day: a month at a time, or the engine's time limit ends it."""
     found = await clickhouse.rows(
-        f"SELECT DISTINCT partition_id AS id FROM system.parts WHERE active AND table = '{schema.ROWS}'"  # noqa: S608
+        f"SELECT DISTINCT partition_id AS id FROM system.parts WHERE active AND table = '{schema.ROWS}'"
     )
     for row in found:
         try:
