@@ -54,8 +54,9 @@ async def _copy(clickhouse: ClickHouse, copy: int, earlier_s: int, end_s: int, d
     )
     begin_s = end_s - int(days * _DAY_S)
     await clickhouse.command(
-        f"INSERT INTO {schema.ROWS} SELECT * REPLACE ({changed}) FROM {schema.ROWS}"
-        f" WHERE hour >= toStartOfHour(toDateTime({begin_s})){_PATIENT}",
+        # In a SELECT of its own: a name in WHERE would mean the shifted value.
+        f"INSERT INTO {schema.ROWS} SELECT * REPLACE ({changed}) FROM (SELECT * FROM {schema.ROWS}"
+        f" WHERE hour >= toStartOfHour(toDateTime({begin_s}))){_PATIENT}, prefer_column_name_to_alias = 1",
         timeout_s=_STATEMENT_S,
     )
 

@@ -115,7 +115,7 @@ ASKS: dict[str, list[Ask]] = {
     "get-alert": [Ask({"alertId": "{alert}"})],
     "update-alert": [Ask({"alertId": "{alert}"}, body={"threshold": 0.5})],
     "delete-alert": [Ask({"alertId": "{alert}"})],
-    "get-realtime": [Ask(query={"filterby[]": ["viewer_id:{view}"]}, is_shown=False)],
+    "get-realtime": [Ask(is_shown=False)],
     "export-views": [Ask(query=SEEN, is_shown=False)],
     "list_video_views": [Ask(query=LATELY), Ask(query=SEEN), Ask(query={**LATELY, "viewerId": "{view}"})],
     "get_video_view_details": [Ask({"viewId": "{view}"})],
