@@ -1,8 +1,8 @@
 """The embedded ClickHouse engine (chdb): statements of its HTTP interface, run in threads of this process.
 
-Invariants: one process per data folder (the engine itself locks nothing: the role holds a lock). Every statement runs
-under limits of time, memory and answer size. What start-up read of the library's half gigabyte and nobody needs any
-more is given back (`rest`).
+Invariants: one process per data folder (the engine itself locks nothing: the role holds a lock). A connection that saw
+a failure is not used again. Every statement runs under limits of time, memory and answer size. What start-up read of
+the library's half gigabyte and nobody needs any more is given back (`rest`).
 """
 
 import ctypes
@@ -22,6 +22,7 @@ QUERY_MAX_BYTES_FLOOR = 512 * 1024 * 1024
 QUERY_MAX_BYTES_CEILING = 8 * 1024**3
 ANSWER_MAX_BYTES = 256 * 1024 * 1024
 _QUERY_TIMEOUT_S = 60
+_RESULT_TOO_LARGE = 396
 _MADV_DONTNEED = 4  # asm-generic/mman-common.h
 
 _INSERT = re.compile(r"\s*insert\b", re.IGNORECASE)
@@ -91,7 +92,11 @@ class Engine:
             if _INSERT.match(statement.sql) and statement.data is not None:
                 return _insert(connection, statement)
             return _query(connection, statement)
-        except RuntimeError as fault:  # chdb's errors are RuntimeErrors
+        except EngineFault:
+            raise
+        except Exception as fault:  # the engine's errors have several types
+            # What a failed statement had written already would begin the next answer of this connection.
+            self._forget_connection()
             code = _CODE.search(str(fault))
             raise EngineFault(int(code[1]) if code else 1002, str(fault)) from None
 
@@ -99,6 +104,13 @@ class Engine:
         """Gives back memory that only start-up or the last burst needed; the next statement takes what it uses."""
         self._connection().query("SYSTEM JEMALLOC PURGE")
         _forget_library_pages()
+
+    def _forget_connection(self) -> None:
+        found = self._local.connection
+        self._local.connection = None
+        with self._lock:
+            self._connections.remove(found)
+        found.close()
 
     def _connection(self) -> Any:
         found = getattr(self._local, "connection", None)
@@ -145,6 +157,8 @@ def _query(connection: Any, statement: Statement) -> Answer:
         else connection.query(sql, form)
     )
     body = result.bytes() if hasattr(result, "bytes") else str(result or "").encode()
+    if len(body) > ANSWER_MAX_BYTES:  # the setting of that name counts blocks, and not in every path
+        raise EngineFault(_RESULT_TOO_LARGE, f"Code: {_RESULT_TOO_LARGE}. The answer has over {ANSWER_MAX_BYTES} bytes")
     return Answer(body or b"", form, int(result.rows_read()) if hasattr(result, "rows_read") else 0)
 
 

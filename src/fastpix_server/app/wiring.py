@@ -107,7 +107,7 @@ def make_intake(platform: Platform) -> "Intake | None":
     files = tuple(Path(part) for part in views.geoip_db.split(",") if part)
     return Intake(
         platform.db,
-        platform.clickhouse,
+        ClickHouse(settings.clickhouse_url.reveal()),
         IntakeOptions(
             folder=settings.data_dir / "beacons",
             rate_per_s=views.beacon_rate_per_s,

@@ -34,7 +34,7 @@ _SECONDS = Histogram("fastpix_beacon_flush_seconds", "Time to insert one segment
 
 
 class Flusher:
-    """Makes missing tables before the first insert; the embedded engine has made its own before."""
+    """Makes missing tables as soon as ClickHouse answers; the embedded engine has made its own before."""
 
     def __init__(self, log_: Wal, clickhouse: ClickHouse, options: TableOptions) -> None:
         self._wal = log_
@@ -52,7 +52,8 @@ class Flusher:
                 self._pause_s = EVERY_S
             except errors.Unavailable as fault:
                 self._pause_s = min(self._pause_s * 2, RETRY_MAX_S)
-                _log.warning("beacons_wait", error=fault.description, backlog_bytes=self._wal.backlog_bytes)
+                if self._wal.backlog_bytes:  # otherwise nobody misses it
+                    _log.warning("beacons_wait", error=fault.description, backlog_bytes=self._wal.backlog_bytes)
             except Exception:
                 self._pause_s = RETRY_MAX_S
                 _log.exception("beacon_flush_failed")
@@ -60,6 +61,7 @@ class Flusher:
 
     async def flush(self) -> None:
         """Everything that is closed now. Raises errors.Unavailable."""
+        await self._ensure_tables()
         for segment in self._wal.segments():
             await self._insert(segment)
         now = asyncio.get_running_loop().time()
@@ -77,7 +79,6 @@ class Flusher:
         lines = wal.whole_lines(data)
         rows = [line[1:] for line in lines if line[:1] == ROW]
         events = [line[1:] for line in lines if line[:1] == EVENT]
-        await self._ensure_tables()
         try:
             with _SECONDS.time():
                 await self._insert_lines(rows, events)

@@ -56,7 +56,8 @@ class IntakeOptions:
 
 
 class Intake:
-    """start() in the event loop that serves; one per process."""
+    """start() in the event loop that serves; one per process. The client is its own, so that questions do not hold up
+    inserts; stop() closes it."""
 
     def __init__(self, db: Database, clickhouse: ClickHouse, options: IntakeOptions) -> None:
         self._options = options
@@ -88,6 +89,7 @@ class Intake:
                 await self._flusher.flush()
         self._wal.release()
         self._places.close()
+        await self._clickhouse.close()
 
     def check_rate(self, address: str) -> None:
         """Before the body is read. Raises errors.TooMany."""

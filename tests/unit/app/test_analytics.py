@@ -114,6 +114,26 @@ async def test_a_query_without_end_is_stopped(role: AnalyticsRole) -> None:
             await clickhouse.rows("SELECT count() FROM numbers(1e15) WHERE sipHash64(number) = 1", timeout_s=1)
 
 
+async def test_what_a_failed_statement_had_begun_to_answer_reaches_nobody_else(role: AnalyticsRole) -> None:
+    async with ClickHouse(role.url) as clickhouse:
+
+        async def fails() -> None:
+            with pytest.raises(StatementFault):
+                await clickhouse.rows("SELECT 'secret' AS word, throwIf(number = 3) FROM numbers(10)")
+
+        # As many at once as there are connections, so that each has seen a failure.
+        await asyncio.gather(*(fails() for _ in range(8)))
+        answers = await asyncio.gather(*(clickhouse.rows("SELECT 1 AS one") for _ in range(8)))
+    assert answers == [[{"one": 1}]] * 8
+
+
+async def test_an_answer_without_end_is_not_read(role: AnalyticsRole) -> None:
+    async with ClickHouse(role.url) as clickhouse:
+        with pytest.raises(StatementFault, match="bytes"):
+            await clickhouse.rows("SELECT repeat('x', 1000000) AS x FROM numbers(100)")
+        assert await clickhouse.rows("SELECT 1 AS one") == [{"one": 1}]
+
+
 async def test_who_has_the_wrong_password_gets_nothing(role: AnalyticsRole) -> None:
     parts = urlsplit(role.url)
     async with ClickHouse(f"http://fastpix:wrong@127.0.0.1:{parts.port}") as clickhouse:

@@ -167,6 +167,18 @@ async def test_a_family_that_this_role_does_not_serve_is_not_found(database_url:
     await front.stop()
 
 
+async def test_ready_waits_once_for_the_analytics_role_and_beacons_are_taken_meanwhile(
+    database_url: str, tmp_path: Path
+) -> None:
+    environ = {"FASTPIX_DATA_DIR": str(tmp_path / "data"), "FASTPIX_DATABASE_URL": database_url}
+    front = Front(settings.load({**environ, "FASTPIX_CLICKHOUSE_URL": "http://127.0.0.1:9"}), frozenset({"edge"}))
+    await front.start()
+    _, _, body = await ask(front, "/health/ready")
+    assert json.loads(body)["checks"]["analytics"] == "failed"
+    assert (await ask(front, "/", method="POST"))[0] == 200
+    await front.stop()
+
+
 def test_live_gauges_of_dead_processes_are_removed_and_their_counters_kept(tmp_path: Path):
     names = ["gauge_livesum_999999999.db", "counter_999999999.db", "gauge_livesum_1.db"]
     for name in names:

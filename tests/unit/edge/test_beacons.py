@@ -2,6 +2,7 @@
 
 import asyncio
 import dataclasses
+import ipaddress
 import json
 import time
 import uuid
@@ -16,6 +17,7 @@ from tests.analytics_role import AnalyticsRole
 from tests.unit.views.sessions import KEY, RECORDED, VIEW_ID
 
 from fastpix_server.access import service as access
+from fastpix_server.base.client_address import Network
 from fastpix_server.db.pool import Database
 from fastpix_server.edge.beacons import Beacons, host_key
 from fastpix_server.playback import service as playback
@@ -61,15 +63,17 @@ class Door:
         return {**base, "vest": now_ms, **fields}
 
 
-async def open_door(database_url: str, clickhouse_url: str, folder: Path, **options: Any) -> Door:
+async def open_door(
+    database_url: str, clickhouse_url: str, folder: Path, trusted: tuple[Network, ...] = (), **options: Any
+) -> Door:
     db = await Database.open(database_url, size=2)
     clickhouse = ClickHouse(clickhouse_url)
     key = uuid.uuid4().hex
     async with db.unit() as tx:
         workspace = await access.create_workspace(tx, name="beacons", key=key)
-    intake = Intake(db, clickhouse, IntakeOptions(folder / "beacons", **options))
+    intake = Intake(db, ClickHouse(clickhouse_url), IntakeOptions(folder / "beacons", **options))
     intake.start()
-    app = Starlette(routes=Beacons(intake, ()).routes())
+    app = Starlette(routes=Beacons(intake, trusted).routes())
     client = httpx.AsyncClient(transport=httpx.ASGITransport(app=app, client=("8.8.8.8", 1)), base_url="http://edge")
     return Door(db, clickhouse, intake, client, workspace.id, key)
 
@@ -182,6 +186,19 @@ async def test_the_key_in_the_host_name_and_the_id_in_the_event_name_the_workspa
     await door.send(json.dumps({"events": [by_id]}).encode(), **{"Content-Type": "application/json"})
     await door.view([], by_host["veid"])
     await door.view([], by_id["veid"])
+
+
+async def test_only_a_trusted_proxy_tells_where_a_viewer_is(
+    database_url: str, analytics_role: AnalyticsRole, tmp_path: Path
+) -> None:
+    countries = {}
+    for name, trusted in (("own", ()), ("trusted", (ipaddress.ip_network("8.8.8.0/24"),))):
+        door = await open_door(database_url, analytics_role.url, tmp_path, trusted)
+        event = door.event()
+        await door.send(json.dumps([event]).encode(), **{"X-Forwarded-For": "9.9.9.9, 1.1.1.1"})
+        countries[name] = (await door.view(["country_code"], event["veid"]))["country_code"]
+        await close(door)
+    assert countries == {"own": "US", "trusted": "AU"}
 
 
 async def test_a_playback_id_of_somebody_else_shows_no_media(door: Door) -> None:
