@@ -7,18 +7,18 @@ documents each variable (tests/tidy checks that).
 
 import dataclasses
 import difflib
-import ipaddress
 import os
 import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Literal, TypeVar
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote
 
+from fastpix_server.app import values
+from fastpix_server.app.values import Network
 from fastpix_server.base import errors, log
 
 T = TypeVar("T")
-Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 Generation = Literal["auto", "1", "2", "3"]
 
 # variable -> what it means when it is not set; the whole vocabulary of our prefix.
@@ -85,7 +85,6 @@ _MAX_HTTP_WORKERS = 64
 _DEFAULT_MAX_HTTP_WORKERS = 4
 _MAX_FETCH_BYTES = 10 * 1024**4
 _MAX_FETCH_TIMEOUT_S = 7 * 24 * 3600
-_USERNAME = re.compile(r"[!-9;-~]{1,255}")  # printable, no space, no colon: Basic auth splits at the first colon
 
 
 class BadSettings(errors.FastpixError):
@@ -241,7 +240,7 @@ def _read(reader: "_Reader") -> Settings:
         urls=_urls(reader, http),
         ingest=_ingest(reader),
         fetch=Fetch(
-            allow_cidrs=reader.parsed("FASTPIX_FETCH_ALLOW_CIDRS", (), _networks),
+            allow_cidrs=reader.parsed("FASTPIX_FETCH_ALLOW_CIDRS", (), values.networks),
             max_size_bytes=reader.number("FASTPIX_FETCH_MAX_SIZE_BYTES", 64 * 1024**3, 1, _MAX_FETCH_BYTES),
             timeout_s=reader.number("FASTPIX_FETCH_TIMEOUT_S", 6 * 3600, 1, _MAX_FETCH_TIMEOUT_S),
         ),
@@ -250,24 +249,26 @@ def _read(reader: "_Reader") -> Settings:
             burst=reader.number("FASTPIX_RATE_LIMIT_BURST", 100, 1, 1_000_000),
         ),
         licences=_licences(reader),
-        trusted_proxies=reader.parsed("FASTPIX_TRUSTED_PROXIES", (), _networks),
-        database_url=Secret(reader.parsed("FASTPIX_DATABASE_URL", "", _database_url)),
-        clickhouse_url=Secret(reader.parsed("FASTPIX_CLICKHOUSE_URL", "", _clickhouse_url)),
+        trusted_proxies=reader.parsed("FASTPIX_TRUSTED_PROXIES", (), values.networks),
+        database_url=Secret(reader.parsed("FASTPIX_DATABASE_URL", "", values.database_url)),
+        clickhouse_url=Secret(reader.parsed("FASTPIX_CLICKHOUSE_URL", "", values.clickhouse_url)),
         views=Views(
-            cluster=reader.parsed("FASTPIX_CLICKHOUSE_CLUSTER", "", _cluster),
+            cluster=reader.parsed("FASTPIX_CLICKHOUSE_CLUSTER", "", values.cluster),
             retention_days=reader.number("FASTPIX_VIEWS_RETENTION_DAYS", 0, 0, 36_500),
             beacon_rate_per_s=reader.number("FASTPIX_BEACON_RATE_PER_S", 200, 0, 1_000_000),
-            geoip_db=reader.parsed("FASTPIX_GEOIP_DB", "", _readable_files),
+            geoip_db=reader.parsed("FASTPIX_GEOIP_DB", "", values.readable_files),
         ),
-        storage_url=reader.parsed("FASTPIX_STORAGE_URL", f"file://{quote(str(data_dir / 'objects'))}", _storage_url),
+        storage_url=reader.parsed(
+            "FASTPIX_STORAGE_URL", f"file://{quote(str(data_dir / 'objects'))}", values.storage_url
+        ),
         s3=_s3(reader),
-        username=reader.parsed("FASTPIX_USERNAME", "", _username),
+        username=reader.parsed("FASTPIX_USERNAME", "", values.username),
         password=Secret(password),
         master_key=Secret(reader.text("FASTPIX_MASTER_KEY")),
         path_key_number=reader.number("FASTPIX_PATH_KEY_NUMBER", 1, 1, 9999),
         api_generation=reader.choice("FASTPIX_API_GENERATION", "auto", {"1": "1", "2": "2", "3": "3"}),
-        ffmpeg=reader.parsed("FASTPIX_FFMPEG", "", _program),
-        ffprobe=reader.parsed("FASTPIX_FFPROBE", "", _program),
+        ffmpeg=reader.parsed("FASTPIX_FFMPEG", "", values.program),
+        ffprobe=reader.parsed("FASTPIX_FFPROBE", "", values.program),
         fills_in_background=reader.choice("FASTPIX_BACKGROUND_FILL", True, {"on": True, "off": False}),
         log_level=reader.choice("FASTPIX_LOG_LEVEL", "info", {level: level for level in log.LEVELS}),
     )
@@ -276,18 +277,18 @@ def _read(reader: "_Reader") -> Settings:
 def _http(reader: "_Reader") -> Http:
     workers = min(os.cpu_count() or 1, _DEFAULT_MAX_HTTP_WORKERS)
     return Http(
-        host=reader.parsed("FASTPIX_HOST", "127.0.0.1", _host),
+        host=reader.parsed("FASTPIX_HOST", "127.0.0.1", values.host),
         port=reader.number("FASTPIX_HTTP_PORT", 8080, 1, 65535),
         workers=reader.number("FASTPIX_HTTP_WORKERS", workers, 1, _MAX_HTTP_WORKERS),
     )
 
 
 def _ingest(reader: "_Reader") -> Ingest:
-    cert, key = (reader.parsed(f"FASTPIX_TLS_{part}", "", _file) for part in ("CERT", "KEY"))
+    cert, key = (reader.parsed(f"FASTPIX_TLS_{part}", "", values.file) for part in ("CERT", "KEY"))
     if bool(cert) != bool(key):
         reader.problems.append("FASTPIX_TLS_CERT and FASTPIX_TLS_KEY belong together: set both, or neither.")
-    origin_host = reader.parsed("FASTPIX_ORIGIN_HOST", "127.0.0.1", _host)
-    origin_url = reader.parsed("FASTPIX_ORIGIN_URL", None, _base_url)
+    origin_host = reader.parsed("FASTPIX_ORIGIN_HOST", "127.0.0.1", values.host)
+    origin_url = reader.parsed("FASTPIX_ORIGIN_URL", None, values.base_url)
     if origin_host in ("0.0.0.0", "::") and origin_url is None:  # noqa: S104
         reader.problems.append(
             "FASTPIX_ORIGIN_URL is not set: say under which address other machines reach FASTPIX_ORIGIN_HOST."
@@ -298,7 +299,7 @@ def _ingest(reader: "_Reader") -> Ingest:
         srt_port=reader.number("FASTPIX_SRT_PORT", 8890, 0, 65535),
         tls_cert=cert,
         tls_key=key,
-        whip_announce=reader.parsed("FASTPIX_WHIP_ANNOUNCE", (), _addresses),
+        whip_announce=reader.parsed("FASTPIX_WHIP_ANNOUNCE", (), values.addresses),
         origin_host=origin_host,
         origin_port=reader.number("FASTPIX_ORIGIN_PORT", 0, 0, 65535),
         origin_url=origin_url,
@@ -310,9 +311,9 @@ def _urls(reader: "_Reader", http: Http) -> Urls:
     name = {"0.0.0.0": "localhost", "::": "localhost"}.get(http.host, http.host)  # noqa: S104
     own = f"http://{f'[{name}]' if ':' in name else name}:{http.port}"
     return Urls(
-        public=reader.parsed("FASTPIX_PUBLIC_URL", own, _base_url),
-        stream=reader.parsed("FASTPIX_STREAM_URL", None, _base_url),
-        images=reader.parsed("FASTPIX_IMAGES_URL", None, _base_url),
+        public=reader.parsed("FASTPIX_PUBLIC_URL", own, values.base_url),
+        stream=reader.parsed("FASTPIX_STREAM_URL", None, values.base_url),
+        images=reader.parsed("FASTPIX_IMAGES_URL", None, values.base_url),
     )
 
 
@@ -324,7 +325,7 @@ def _s3(reader: "_Reader") -> dict[str, Secret]:
 
 def _licences(reader: "_Reader") -> Licences:
     widevine, fairplay, cert = (
-        reader.parsed(name, "", _licence_url)
+        reader.parsed(name, "", values.licence_url)
         for name in ("FASTPIX_WIDEVINE_LICENSE_URL", "FASTPIX_FAIRPLAY_LICENSE_URL", "FASTPIX_FAIRPLAY_CERT_URL")
     )
     on_or_off = {"on": True, "off": False}
@@ -334,7 +335,7 @@ def _licences(reader: "_Reader") -> Licences:
         widevine_url=Secret(widevine),
         fairplay_url=Secret(fairplay),
         fairplay_cert_url=Secret(cert),
-        header=Secret(reader.parsed("FASTPIX_LICENSE_HEADER", "", _header)),
+        header=Secret(reader.parsed("FASTPIX_LICENSE_HEADER", "", values.header)),
         sends_keys=reader.choice("FASTPIX_LICENSE_SEND_KEYS", False, on_or_off),
     )
 
@@ -381,125 +382,3 @@ class _Reader:
 def _unknown(name: str) -> str:
     near = difflib.get_close_matches(name, VARIABLES, n=1, cutoff=0.0)
     return f"{name} is not a setting. Did you mean {near[0]}?"
-
-
-def _host(text: str) -> str:
-    if re.fullmatch(r"[A-Za-z0-9.:-]{1,253}", text) is None:
-        raise ValueError(f"is {text!r}: give an address to listen on, such as 127.0.0.1 or 0.0.0.0, without a port.")
-    return text
-
-
-def _base_url(text: str) -> str:
-    remedy = f"is {text!r}: give a URL such as https://video.example.com, without query or fragment."
-    try:
-        parts = urlsplit(text)
-        port_is_fine = parts.port is None or parts.port > 0
-    except ValueError:
-        raise ValueError(remedy) from None
-    if parts.scheme not in ("http", "https") or not parts.hostname or not port_is_fine:
-        raise ValueError(remedy)
-    if parts.query or parts.fragment or "@" in parts.netloc or any(c.isspace() for c in text):
-        raise ValueError(remedy)
-    return text.rstrip("/")
-
-
-def _licence_url(text: str) -> str:
-    # The value is not repeated: it may hold a password or a token.
-    remedy = "must be a URL such as https://licences.example.com/widevine, without a fragment."
-    try:
-        parts = urlsplit(text)
-        port_is_fine = parts.port is None or parts.port > 0
-    except ValueError:
-        raise ValueError(remedy) from None
-    if parts.scheme not in ("http", "https") or not parts.hostname or not port_is_fine or parts.fragment:
-        raise ValueError(remedy)
-    if not text.isascii() or not text.isprintable() or " " in text:
-        raise ValueError(remedy)
-    return text
-
-
-def _header(text: str) -> str:
-    if re.fullmatch(r"[A-Za-z0-9-]{1,64}: ?[!-~]([ -~]{0,1022}[!-~])?", text) is None:
-        raise ValueError("must be one header in one line, such as X-Licence-Secret: 8dd4...")
-    return text
-
-
-def _database_url(text: str) -> str:
-    # The value is not repeated: it may hold a password.
-    if not text.startswith(("postgresql://", "postgres://")):
-        raise ValueError("must start with postgresql:// (PostgreSQL 15 or newer).")
-    return text
-
-
-def _clickhouse_url(text: str) -> str:
-    # The value is not repeated: it may hold a password.
-    remedy = "must be a URL such as http://user:password@host:8123/database."
-    try:
-        parts = urlsplit(text)
-        is_fine = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
-    except ValueError:
-        raise ValueError(remedy) from None
-    if not is_fine or parts.query or parts.fragment or re.fullmatch(r"/?|/[A-Za-z0-9_]{1,64}", parts.path) is None:
-        raise ValueError(remedy)
-    return text
-
-
-def _cluster(text: str) -> str:
-    if re.fullmatch(r"[A-Za-z0-9_-]{1,64}", text) is None:
-        raise ValueError(f"is {text!r}: give a cluster's name as the server's configuration has it.")
-    return text
-
-
-def _readable_files(text: str) -> str:
-    """One or more paths, separated by commas."""
-    paths = [str(Path(part.strip()).expanduser().absolute()) for part in text.split(",") if part.strip()]
-    for path in paths:
-        if not os.access(path, os.R_OK) or not Path(path).is_file():
-            raise ValueError(f"has {path!r}: give the path of an MMDB file that can be read.")
-    return ",".join(paths)
-
-
-def _storage_url(text: str) -> str:
-    if not text.startswith(("file:///", "s3://")):
-        raise ValueError(f"is {text!r}: give file:///absolute/folder or s3://bucket/prefix.")
-    return text
-
-
-def _networks(text: str) -> tuple[Network, ...]:
-    networks = []
-    for part in filter(None, (part.strip() for part in text.split(","))):
-        try:
-            networks.append(ipaddress.ip_network(part))
-        except ValueError:
-            raise ValueError(f"has {part!r}: give networks such as 10.0.0.0/8, separated by commas.") from None
-    return tuple(networks)
-
-
-def _addresses(text: str) -> tuple[str, ...]:
-    found = []
-    for part in filter(None, (part.strip() for part in text.split(","))):
-        try:
-            found.append(str(ipaddress.ip_address(part)))
-        except ValueError:
-            raise ValueError(f"has {part!r}: give IP addresses such as 203.0.113.7, separated by commas.") from None
-    return tuple(found)
-
-
-def _file(text: str) -> str:
-    path = Path(text).expanduser().absolute()
-    if not (path.is_file() and os.access(path, os.R_OK)):
-        raise ValueError(f"is {text!r}: give the path of a PEM file that can be read.")
-    return str(path)
-
-
-def _username(text: str) -> str:
-    if _USERNAME.fullmatch(text) is None:
-        raise ValueError("must be 1 to 255 printable characters without spaces or colons.")
-    return text
-
-
-def _program(text: str) -> str:
-    path = Path(text).expanduser().absolute()
-    if not (path.is_file() and os.access(path, os.X_OK)):
-        raise ValueError(f"is {text!r}: give the path of a program that can be run, or leave it unset.")
-    return str(path)
