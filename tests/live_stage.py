@@ -130,7 +130,7 @@ async def live_stage(*, is_dvr: bool = False, **options: Any) -> AsyncIterator[L
 
     rtmp, whip = RtmpServer(door), Whip(door)
     port = await rtmp.start("127.0.0.1", 0)
-    page: Any = types.SimpleNamespace(stream_url=None, licences=LicenceServers())
+    page: Any = types.SimpleNamespace(stream_url=None, licences=LicenceServers(), intake=None)
     routes = [*_Viewers(broadcast, playback_id).routes(), *Player(page).routes(), *whip_routes.routes(whip)]
     async with serving(Starlette(routes=routes)) as base:
         target = Target(rtmp=f"rtmp://127.0.0.1:{port}/live/key", whip=f"{base}/whip/key")
