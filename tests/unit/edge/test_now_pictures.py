@@ -29,8 +29,7 @@ def playable() -> LivePlayable:
     return LivePlayable(
         playback_id=named,
         revision=session.revision,
-        folder=f"{named.id}/{session.revision}",
-        is_open=True,
+        passes=None,
         target=LiveTarget(stream_id, workspace_id, session),
         session=session,
         origin="http://127.0.0.1:9",
