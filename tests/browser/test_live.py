@@ -1,5 +1,6 @@
 """hls.js in low-latency mode and Shaka Player watch a live stream; the clock in the picture says how late they are."""
 
+import asyncio
 import json
 from typing import Any
 
@@ -66,10 +67,15 @@ async def test_a_low_latency_viewer_is_a_few_seconds_late_and_stays_so(browser: 
             await watching.wait("p.impl.config.lowLatencyMode && p.impl.latestLevelDetails?.partList?.length > 0")
             before = await watching.see()
             await watching.wait(f"v.currentTime > {before['time'] + 8}")
-            after = await watching.see()
-            assert after["frame"] > before["frame"] + 100
-            # How late is measured by benchmarks/live. Here: the clock in the picture is now's, and no older one's.
-            assert 0 < after["lateMs"] < 20_000, after
+            # How late is measured by benchmarks/live. Here: the clock in the picture is now's, and no older one's. An
+            # encoder short of bits blurs a bar now and then, so one picture in several has to be read.
+            for _ in range(20):
+                after = await watching.see()
+                if 0 < after["lateMs"] < 20_000 and after["frame"] > before["frame"] + 100:
+                    break
+                await asyncio.sleep(0.25)
+            else:
+                pytest.fail(f"never in time: {before} {after}")
             assert after["badge"] == "Live"
             assert not watching.problems
 
