@@ -37,6 +37,7 @@ from fastpix_server.playback.signed_path import PICTURES, PathKeys, expiry_s
 BY_TOKEN = {
     "/{playback_id}.m3u8": "/{id}.m3u8",
     "/{playback_id}.mpd": "/{id}.mpd",
+    "/play/{playback_id}/about": "/play/{id}/about",
     "/{playback_id}/thumbnail.{format}": "/{id}/thumbnail.jpg?width=64",
     "/{playback_id}/spritesheet.{format}": "/{id}/spritesheet.jpg",
     "/{playback_id}/advanced-spritesheet.{format}": "/{id}/advanced-spritesheet.json?interval=2",
@@ -75,15 +76,15 @@ RECORDED_BY_PATH = {
 # A running session has parts beside its segments; everything else is named as in its recording.
 LIVE_BY_TOKEN = [*RECORDED_BY_TOKEN.values(), "/{id}/{revision}/source/0.0.m4s", "/{id}/{revision}/a0/index.m3u8"]
 LIVE_BY_PATH = [*RECORDED_BY_PATH.values(), "/{id}/{pass}/{revision}/source/0.0.m4s"]
-# Nothing of a media is behind these: the player page is the same for every id, and uploads have keys of their own.
-NO_MEDIA = {"/play/{playback_id}", "/play/assets/{digest}/{name}", "/upload/{upload_id}"}
+# Nothing of a media is behind these: page and script are the same for every id, and uploads have keys of their own.
+NO_MEDIA = {"/play/{playback_id}", "/play/assets/{digest}/{name}", "/beacon.js", "/upload/{upload_id}"}
 
 
 async def test_every_kind_of_url_that_the_edge_has_is_a_row_of_this_matrix(house: House) -> None:
     app = await house.stage.edge_app()
     found = {route.path for route in app.routes if isinstance(route, Route)}
     assert len(found) == len(app.routes)
-    media = {path for path in found if "playback_id" in path and not path.startswith("/play/")}
+    media = {path for path in found if "playback_id" in path and path not in NO_MEDIA}
     planned_media = BY_TOKEN.keys() | BY_PATH.keys() | BY_PICTURE_PASS.keys() | BY_LICENCE_TOKEN.keys()
     assert media == planned_media | RECORDED_BY_TOKEN.keys() | RECORDED_BY_PATH.keys()
     others = {path for path in found - media if not path.startswith("/upload")}
