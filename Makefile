@@ -1,16 +1,20 @@
 # make run   the whole platform on embedded defaults, in the foreground
 # make test  linters, types, import rules and every test
+# make newcomer  in a fresh VENV: the platform without anything of the tests; starts, takes a video, plays it
 
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 PYTEST_WORKERS ?= 2
 
-.PHONY: run test web lint clean
+.PHONY: run newcomer test web lint clean
 
 run: $(VENV)/.server $(VENV)/.srt
 	@$(MAKE) --no-print-directory web || echo "THE PLAYER PAGE IS NOT BUILT (see above); everything else works. Try again: make web"
 	$(BIN)/fastpix up
+
+newcomer: $(VENV)/.server web
+	$(BIN)/python tests/newcomer.py
 
 test: $(VENV)/.test $(VENV)/.peers web lint
 	$(BIN)/pytest -n $(PYTEST_WORKERS)
