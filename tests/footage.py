@@ -322,9 +322,9 @@ def _click(rate_hz: int) -> np.ndarray:
 # -- looking at what came out ------------------------------------------------------------------------------------
 
 
-def frame_numbers(*arguments: str, fps: Fraction | None = None) -> np.ndarray:
+def frame_numbers(*arguments: str, fps: Fraction | None = None, warnings: list[str] | None = None) -> np.ndarray:
     """The number that each decoded frame carries. `arguments` are ffmpeg's up to and with -i; `fps` resamples first."""
-    return _numbers(_gray(arguments, fps))
+    return _numbers(_gray(arguments, fps, warnings))
 
 
 def flash_frames(*arguments: str, fps: Fraction | None = None) -> np.ndarray:
@@ -352,11 +352,11 @@ def decoded_md5(*arguments: str, stream: str = "0:v:0") -> str:
     return ffmpeg(*arguments, "-map", stream, "-f", "md5", "-").decode().strip()
 
 
-def _gray(arguments: tuple[str, ...], fps: Fraction | None) -> np.ndarray:
+def _gray(arguments: tuple[str, ...], fps: Fraction | None, warnings: list[str] | None = None) -> np.ndarray:
     grid = f"fps=fps={fps.numerator}/{fps.denominator}:start_time=0," if fps else ""
     filters = f"{grid}scale=64:36:flags=area,format=gray"
     out = ["-map", "0:v:0", "-vf", filters, "-fps_mode", "passthrough", "-f", "rawvideo", "-"]
-    return np.frombuffer(ffmpeg(*arguments, *out), np.uint8).reshape(-1, 36, 64)
+    return np.frombuffer(ffmpeg(*arguments, *out, warnings=warnings), np.uint8).reshape(-1, 36, 64)
 
 
 def _numbers(gray: np.ndarray) -> np.ndarray:
@@ -364,11 +364,14 @@ def _numbers(gray: np.ndarray) -> np.ndarray:
     return (bars * (1 << np.arange(_BITS))).sum(1)
 
 
-def ffmpeg(*arguments: str) -> bytes:
-    """Run ffmpeg to the end; its complaint is the exception's text."""
-    done = subprocess.run([FFMPEG, "-nostdin", "-v", "error", "-y", *arguments], capture_output=True, timeout=170)
+def ffmpeg(*arguments: str, warnings: list[str] | None = None) -> bytes:
+    """Run ffmpeg to the end; its complaint is the exception's text. What it only warned of goes to `warnings`."""
+    level = "error" if warnings is None else "warning"
+    done = subprocess.run([FFMPEG, "-nostdin", "-v", level, "-y", *arguments], capture_output=True, timeout=170)
     if done.returncode:
         raise RuntimeError(f"ffmpeg: {done.stderr.decode(errors='replace')[-800:]}")
+    if warnings is not None:
+        warnings.append(done.stderr.decode(errors="replace"))
     return done.stdout
 
 
@@ -397,21 +400,8 @@ def _subtitled(out: Path) -> None:
     with tempfile.TemporaryDirectory(dir=cache_dir()) as folder:
         words = Path(folder) / "s.srt"
         words.write_text("1\n00:00:01,000 --> 00:00:03,000\nHello\n")
-        ffmpeg(
-            "-i",
-            str(make("plain")),
-            "-i",
-            str(words),
-            "-map",
-            "0",
-            "-map",
-            "1",
-            "-c",
-            "copy",
-            "-c:s",
-            "mov_text",
-            str(out),
-        )
+        taken = ("-map", "0", "-map", "1", "-c", "copy", "-c:s", "mov_text")
+        ffmpeg("-i", str(make("plain")), "-i", str(words), *taken, str(out))
 
 
 def _many_streams(out: Path) -> None:

@@ -127,10 +127,10 @@ def running(module_database_url: str, tmp_path_factory: pytest.TempPathFactory) 
 
 
 def _wait_until_it_answers(url: str) -> None:
-    end = time.monotonic() + 10
+    end = time.monotonic() + 60
     while True:
         try:
-            httpx.get(f"{url}/v1/openapi.json", timeout=2)
+            httpx.get(f"{url}/v1/on-demand", timeout=10)
             return
         except httpx.TransportError:
             assert time.monotonic() < end, "the API does not answer"
