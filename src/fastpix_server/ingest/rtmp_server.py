@@ -152,6 +152,9 @@ class _Connection(asyncio.Protocol):
 
     # -- Publisher
 
+    def ask_for_key_frame(self) -> None:
+        pass
+
     def kick(self, reason: str) -> None:
         self.drop(reason)
 

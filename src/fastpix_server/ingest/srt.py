@@ -287,6 +287,8 @@ class SrtServer:
 class _Publisher:
     """A caller that sends. Also the `Publisher` that the door is shown."""
 
+    has_keys_on_demand = False
+
     def __init__(self, server: SrtServer, sock: int, address: str, key: SrtKey) -> None:
         self.key = key
         self.address = address
@@ -300,6 +302,9 @@ class _Publisher:
         self._has_sample = False
         self._last_s = server.loop.time()
         self._stats: dict[str, float] = {}
+
+    def ask_for_key_frame(self) -> None:
+        pass
 
     def kick(self, reason: str) -> None:
         self._server.loop.call_soon(self.end, reason)

@@ -13,7 +13,7 @@ from typing import Literal
 
 from fastpix_server.ingest.model import Codec
 
-SOURCE_RENDITION = "source"  # the publisher's own picture, copied
+SOURCE_RENDITION = "source"  # the publisher's own picture: copied, or in its size when it cannot be
 AUDIO_RENDITION = "a0"
 SEGMENT_TARGET_S = 2.0
 PART_TARGET_S = 0.5
