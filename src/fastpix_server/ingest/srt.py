@@ -369,6 +369,9 @@ class _Publisher:
         self._is_over = True
         self._server.release(self._sock)
         sink, self._sink = self._sink, None
+        # What was no transport stream is called so, however little of it came before the caller or our patience went.
+        if self._demuxer.skipped_bytes and not self._has_sample:
+            reason = "malformed"
         if sink is not None:
             _log.info("publish_ended", protocol="srt", peer=self.address, reason=reason)
             sink.on_end(reason)
