@@ -188,7 +188,9 @@ def make_push(platform: Platform) -> "MakePush":
     policy = AddressPolicy(platform.settings.fetch.allow_cidrs)
 
     def make(target: Target, on_state: Callable[[str], None]) -> Pusher:
-        return Push(parse(target.url, target.stream_key), policy=policy, on_state=lambda state, _reason: on_state(state))
+        return Push(
+            parse(target.url, target.stream_key), policy=policy, on_state=lambda state, _reason: on_state(state)
+        )
 
     return make
 

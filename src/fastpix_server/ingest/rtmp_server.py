@@ -129,6 +129,8 @@ class RtmpServer:
 class _Connection(asyncio.Protocol):
     """One peer. Also the `Publisher` of what it publishes."""
 
+    has_keys_on_demand = False
+
     def __init__(
         self, server: RtmpServer, door: Door, limits: RtmpLimits, protocol: ProtocolName, address: str
     ) -> None:

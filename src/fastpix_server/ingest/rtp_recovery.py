@@ -1,12 +1,13 @@
-"""What a loss on the way costs: packets are asked for again, whole pictures come out in order, key frames are asked for.
+"""What a loss on the way costs: packets are asked for again, pictures come out whole, key frames are asked for.
 
 Invariants: a hole is waited for at most `HOLE_S`, however few packets come behind it; then the picture is given up, the
 next whole one follows at once, and whoever listens hears of the gap first. Memory is bounded by `MAX_PACKETS`. While a
-key frame is needed it is asked for again and again, less and less often, until one comes. Pure: times come from outside.
+key frame is needed it is asked for again and again, less and less often, until one comes. Pure: times come from
+outside.
 """
 
 from collections.abc import Callable, Iterator
-from typing import Protocol
+from typing import NamedTuple
 
 # Longer than five rounds of asking over a line of 100 ms; shorter than a viewer's buffer.
 HOLE_S = 0.5
@@ -23,13 +24,14 @@ KEY_AGAIN_S, KEY_AGAIN_MAX_S = 0.5, 4.0
 _WRAP = 1 << 16
 
 
-class Packet(Protocol):
-    """What of an RTP packet matters here. `_data` is the payload without its packaging, as aiortc leaves it."""
+class Packet(NamedTuple):
+    """What of an RTP packet matters here. `data` is the payload without its packaging."""
 
-    sequence_number: int
-    timestamp: int
-    marker: int
-    _data: bytes
+    number: int
+    stamp: int
+    is_last: bool  # of a picture: the mark of RFC 6184
+    payload_type: int
+    data: bytes
 
 
 class Numbers:
@@ -85,9 +87,9 @@ class Missing:
 
 
 class Assembly:
-    """Packets in any order become whole pictures in theirs. `on_frame` gets the data and the stamp."""
+    """Packets in any order become whole pictures in theirs. `on_frame` gets data, stamp and payload type."""
 
-    def __init__(self, on_frame: Callable[[bytes, int, Packet], None], on_gap: Callable[[], object]) -> None:
+    def __init__(self, on_frame: Callable[[bytes, int, int], None], on_gap: Callable[[], object]) -> None:
         self._on_frame, self._on_gap = on_frame, on_gap
         self._numbers = Numbers()
         self._packets: dict[int, Packet] = {}
@@ -98,7 +100,7 @@ class Assembly:
 
     def add(self, packet: Packet, now_s: float) -> bool:
         """True when something was given up: what follows needs a key frame."""
-        number = self._numbers.unwrapped(packet.sequence_number)
+        number = self._numbers.unwrapped(packet.number)
         is_lost = False
         if self._first is None:
             self._first = self._cursor = number
@@ -141,12 +143,12 @@ class Assembly:
     def _advance(self) -> None:
         assert self._first is not None
         while (packet := self._packets.get(self._cursor)) is not None:
-            if self._cursor > self._first and packet.timestamp != self._packets[self._first].timestamp:
+            if self._cursor > self._first and packet.stamp != self._packets[self._first].stamp:
                 self._hand_out()  # a sender that sets no marks
                 continue
             self._cursor += 1
             self._hole_since_s = None
-            if packet.marker:
+            if packet.is_last:
                 self._hand_out()
 
     def _hand_out(self) -> None:
@@ -154,9 +156,9 @@ class Assembly:
         packets = [self._packets.pop(number) for number in range(self._first, self._cursor)]
         self._first = self._cursor
         is_damaged, self._is_damaged = self._is_damaged, False
-        data = b"".join([packet._data for packet in packets])
+        data = b"".join([packet.data for packet in packets])
         if data and not is_damaged:  # padding alone is no picture
-            self._on_frame(data, packets[0].timestamp, packets[0])
+            self._on_frame(data, packets[0].stamp, packets[0].payload_type)
 
 
 class KeyFrames:

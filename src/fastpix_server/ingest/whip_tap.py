@@ -3,8 +3,9 @@
 aiortc puts whole encoded frames into a queue for a thread that runs its module's `decoder_worker`. We put another
 function in that place, which hands the frames of tapped receivers back to the event loop as they are, and runs the
 original for every other receiver. For pictures we also take the place of its jitter buffer, which waits for a lost
-packet until 512 others have come (half a minute of a small picture), and of what asks for lost packets, once. What is used of aiortc's inside stands in this file only, and tests/unit/ingest/
-test_whip_tap.py fails when a new version changes it; docs/decisions/0032-whip.md says why we live with that.
+packet until 512 others have come (half a minute of a small picture), and of what asks for lost packets, once. What is
+used of aiortc's inside stands in this file only, and tests/unit/ingest/test_whip_tap.py fails when a new version
+changes it; docs/decisions/0032-whip.md and 0054-live-recovery.md say why we live with that.
 """
 
 import asyncio
@@ -20,7 +21,7 @@ from aiortc.rtcrtpparameters import RTCRtpCodecParameters
 from aiortc.rtp import RtcpSrPacket, RtpPacket
 
 from fastpix_server.ingest.model import Kind
-from fastpix_server.ingest.rtp_recovery import Assembly, Missing
+from fastpix_server.ingest.rtp_recovery import Assembly, Missing, Packet
 
 _decode = rtcrtpreceiver.decoder_worker
 _taps: "weakref.WeakKeyDictionary[asyncio.Queue[Any], Tap]" = weakref.WeakKeyDictionary()
@@ -60,7 +61,9 @@ class _Buffer:
 
     def add(self, packet: RtpPacket) -> tuple[bool, None]:
         """Whether a key frame is to be asked for."""
-        return self._assembly.add(packet, time.monotonic()), None
+        data: bytes = vars(packet)["_data"]  # where aiortc puts the payload without its packaging
+        piece = Packet(packet.sequence_number, packet.timestamp, bool(packet.marker), packet.payload_type, data)
+        return self._assembly.add(piece, time.monotonic()), None
 
 
 class _Nacks:
@@ -134,8 +137,8 @@ class Tap:
             )
         await self._pass_report(packet)
 
-    def _on_picture(self, data: bytes, stamp: int, first: RtpPacket) -> None:
-        codec = self._receiver._RTCRtpReceiver__codecs.get(first.payload_type)
+    def _on_picture(self, data: bytes, stamp: int, payload_type: int) -> None:
+        codec = self._receiver._RTCRtpReceiver__codecs.get(payload_type)
         if codec is not None:
             self._loop.call_soon(self.listener.on_frame, self.kind, codec.name, data, stamp)
 

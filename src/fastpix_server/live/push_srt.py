@@ -57,7 +57,7 @@ class SrtLine:
         library.connect(sock, address, target.port)
         loop = asyncio.get_running_loop()
         end_s = loop.time() + 2 * CONNECT_S  # the library's own limit comes first
-        while (state := library.state(sock)) < libsrt.CONNECTED and loop.time() < end_s:
+        while (state := library.state(sock)) < libsrt.CONNECTED and loop.time() < end_s:  # noqa: ASYNC110
             await asyncio.sleep(_LOOK_S)
         if state != libsrt.CONNECTED:
             raise PushFailed(self._why(sock))
@@ -120,7 +120,7 @@ class SrtLine:
         """A receiver throws away what it has not shown yet when it hears of the end: it is given its latency."""
         loop = asyncio.get_running_loop()
         end_s = loop.time() + _FAREWELL_S
-        while loop.time() < end_s and self._library.unsent_bytes(sock):
+        while loop.time() < end_s and self._library.unsent_bytes(sock):  # noqa: ASYNC110
             await asyncio.sleep(_LOOK_S)
         if self._library.state(sock) == libsrt.CONNECTED:
             latency_s = self._library.number(sock, libsrt.PEERLATENCY) / 1000

@@ -1,24 +1,15 @@
 """Losses of RTP: packets in any order give whole pictures in order, and every loss ends with a key frame."""
 
-import dataclasses
 import random
 
 from fastpix_server.ingest import rtp_recovery
-from fastpix_server.ingest.rtp_recovery import ASK_AGAIN_S, HOLE_S, KEY_EVERY_S, Assembly, KeyFrames, Missing
-
-
-@dataclasses.dataclass
-class Packet:
-    sequence_number: int
-    timestamp: int
-    marker: int
-    _data: bytes
+from fastpix_server.ingest.rtp_recovery import ASK_AGAIN_S, HOLE_S, KEY_EVERY_S, Assembly, KeyFrames, Missing, Packet
 
 
 def stream(pictures: int, per_picture: int = 3, first: int = 65_530, *, marks: bool = True) -> list[Packet]:
     """Pictures whose data names them; numbers wrap soon."""
     return [
-        Packet((first + k * per_picture + n) % 65_536, 3000 * k, int(marks and n == per_picture - 1), b"%d.%d " % (k, n))
+        Packet((first + k * per_picture + n) % 65_536, 3000 * k, marks and n == per_picture - 1, 96, b"%d.%d " % (k, n))
         for k in range(pictures)
         for n in range(per_picture)
     ]
@@ -30,12 +21,12 @@ class Putting:
     def __init__(self) -> None:
         self.out: list[str] = []
         self.assembly = Assembly(
-            lambda data, _stamp, _first: self.out.append(data.decode().strip()), lambda: self.out.append("GAP")
+            lambda data, _stamp, _type: self.out.append(data.decode().strip()), lambda: self.out.append("GAP")
         )
 
     def put(self, packets: list[Packet], *, from_s: float = 0.0, step_s: float = 0.01) -> bool:
         """Whether a key frame was asked for."""
-        return any([self.assembly.add(packet, from_s + step_s * k) for k, packet in enumerate(packets)])
+        return sum(self.assembly.add(packet, from_s + step_s * k) for k, packet in enumerate(packets)) > 0
 
 
 def whole(*numbers: int) -> list[str]:
@@ -108,11 +99,9 @@ def test_two_holes_are_two_gaps_and_numbers_that_jump_begin_again():
 
 def test_padding_is_no_picture():
     packets = stream(3)
-    packets.insert(3, Packet(0, 0, 0, b""))
-    for number, packet in enumerate(packets):
-        packet.sequence_number = number
+    packets.insert(3, Packet(0, 0, False, 96, b""))
     putting = Putting()
-    putting.put(packets)
+    putting.put([packet._replace(number=number) for number, packet in enumerate(packets)])
     assert putting.out == whole(0, 1, 2)
 
 

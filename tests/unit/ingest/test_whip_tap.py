@@ -118,7 +118,9 @@ async def test_a_lost_packet_is_asked_for_again_and_in_the_end_a_key_frame_is(mo
     await receive(5)
     await asyncio.sleep(0)
     assert sent[-1].fmt == RTCP_PSFB_PLI
-    assert [data[-1] for _, _, data, _ in hearing.frames] == [0, 1, 4, 5], "the picture behind a hole may lack its start"
+    assert [data[-1] for _, _, data, _ in hearing.frames] == [0, 1, 4, 5], (
+        "the picture behind a hole may lack its start"
+    )
     assert hearing.gaps == ["video"]
     assert tap.loss()[0] == 1
     await peer.close()

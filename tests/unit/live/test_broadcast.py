@@ -518,7 +518,7 @@ async def test_a_publisher_that_can_be_asked_for_key_frames_may_be_late_with_som
     publisher = FakePublisher(has_keys_on_demand=True)
     sink = live.broadcast.begin_epoch(publisher)
     published = publication(seconds=11, gop=150)  # a key frame each 5 s
-    for from_s in range(0, 11):
+    for from_s in range(11):
         live.feed(sink, published, from_s=from_s - (from_s == 0), until_s=from_s + 1)
         await asyncio.sleep(0)
     assert publisher.asked == 2

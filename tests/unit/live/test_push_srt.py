@@ -136,7 +136,9 @@ async def test_dead_refusing_and_stuck_targets_delay_nobody_and_say_why(
             "off": pushed(platform, "off", states["off"]),
             "nobody": pushed(platform, "nobody", states["nobody"]),
             "wrong": pushed(stuck_port, "good", states["wrong"], secret="another secret"),
-            "stuck": Push(push_line.parse(f"srt://{HOST}:{stuck_port}", "x"), policy=LOOPBACK, on_state=states["stuck"]),
+            "stuck": Push(
+                push_line.parse(f"srt://{HOST}:{stuck_port}", "x"), policy=LOOPBACK, on_state=states["stuck"]
+            ),
         }
         await source.play(*pushes.values(), follows=pushes["good"], speed=4)
         heard = ("dead", "off", "nobody", "wrong")
