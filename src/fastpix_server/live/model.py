@@ -99,3 +99,4 @@ class Answer:
     body: bytes
     media_type: str
     max_age_s: int  # 0: not to be kept
+    etag: str = ""  # once an edge has made it, for all to whom it hands the answer
