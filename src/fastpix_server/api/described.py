@@ -103,56 +103,41 @@ class FailureReason(Described):
     description: str
 
 
-class Media(Described):
+class MediaFacts(Described):
+    """What every kind of media has."""
+
     thumbnail: str = maybe()
     id: str = UuidText
     workspace_id: str = UuidText
+    creator_id: str = maybe()
+    title: str = maybe()
+    max_resolution: Resolution
+    source_resolution: Literal["2160", "1440", "1080", "720", "480", "360"] = maybe()
+    status: MediaStatus
+    source_access: bool
+    playback_ids: list[PlaybackId]
+    tracks: list[VideoTrack | AudioTrack]
+    generated_subtitles: list[dict[str, str]]
+    is_audio_only: bool
+    subtitle_available: bool
+    duration: float = maybe(description="Seconds. HH:MM:SS for clients of older generations.")
+    aspect_ratio: str = maybe()
+    created_at: str = TimeText
+    updated_at: str = TimeText
+    optimize_audio: bool
+    failure_reason: FailureReason = maybe(description="Only when status is Failed. Ours, not in the FastPix API.")
+
+
+class Media(MediaFacts):
     stream_id: str = maybe(description="The live stream that it was recorded from, or cut out of.")
     metadata: dict[str, str]
     media_quality: Quality
-    creator_id: str = maybe()
-    title: str = maybe()
-    max_resolution: Resolution
-    source_resolution: Literal["2160", "1440", "1080", "720", "480", "360"] = maybe()
-    status: MediaStatus
-    source_access: bool
-    playback_ids: list[PlaybackId]
-    tracks: list[VideoTrack | AudioTrack]
-    generated_subtitles: list[dict[str, str]]
-    is_audio_only: bool
-    subtitle_available: bool
-    duration: float = maybe(description="Seconds. HH:MM:SS for clients of older generations.")
-    aspect_ratio: str = maybe()
-    created_at: str = TimeText
-    updated_at: str = TimeText
-    optimize_audio: bool
-    failure_reason: FailureReason = maybe(description="Only when status is Failed. Ours, not in the FastPix API.")
 
 
-class LiveClip(Described):
+class LiveClip(MediaFacts):
     """A part of a live stream, kept as a media of its own."""
 
-    thumbnail: str = maybe()
-    id: str = UuidText
-    workspace_id: str = UuidText
     stream_id: str
-    creator_id: str = maybe()
-    title: str = maybe()
-    max_resolution: Resolution
-    source_resolution: Literal["2160", "1440", "1080", "720", "480", "360"] = maybe()
-    status: MediaStatus
-    source_access: bool
-    playback_ids: list[PlaybackId]
-    tracks: list[VideoTrack | AudioTrack]
-    generated_subtitles: list[dict[str, str]]
-    is_audio_only: bool
-    subtitle_available: bool
-    duration: float = maybe(description="Seconds. HH:MM:SS for clients of older generations.")
-    aspect_ratio: str = maybe()
-    created_at: str = TimeText
-    updated_at: str = TimeText
-    optimize_audio: bool
-    failure_reason: FailureReason = maybe(description="Only when status is Failed. Ours, not in the FastPix API.")
 
 
 class InputEcho(Described):

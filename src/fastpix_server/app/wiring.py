@@ -181,15 +181,16 @@ def make_push(platform: Platform) -> "MakePush":
 
     from fastpix_server.base.guard import AddressPolicy
     from fastpix_server.live.push import Push
-    from fastpix_server.live.push import Target as There
+    from fastpix_server.live.push_line import parse
     from fastpix_server.live.running import Pusher
     from fastpix_server.live.streams import Target
 
     policy = AddressPolicy(platform.settings.fetch.allow_cidrs)
 
     def make(target: Target, on_state: Callable[[str], None]) -> Pusher:
-        there = There.parse(target.url, target.stream_key)
-        return Push(there, policy=policy, on_state=lambda state, _reason: on_state(state))
+        return Push(
+            parse(target.url, target.stream_key), policy=policy, on_state=lambda state, _reason: on_state(state)
+        )
 
     return make
 

@@ -16,6 +16,7 @@ from prometheus_client import Counter, Gauge
 
 from fastpix_server.base import errors, log
 from fastpix_server.db.pool import Database
+from fastpix_server.edge.bodies import digest
 from fastpix_server.edge.origin import MAX_AGE_HEADER, NOT_HERE
 from fastpix_server.edge.origin_auth import OriginAuth
 from fastpix_server.edge.whip_hop import Ingest
@@ -110,7 +111,7 @@ class Origins:
                     _log.error("origin_failed", status=answer.status, size_bytes=len(body))
                     raise errors.Unavailable("The origin of the live stream failed; try again shortly.")
                 max_age_s = int(answer.headers.get(MAX_AGE_HEADER, "0"))
-                found = Answer(answer.status, body, answer.content_type, max_age_s)
+                found = Answer(answer.status, body, answer.content_type, max_age_s, digest(body))
         except (aiohttp.ClientError, TimeoutError) as fault:
             _log.info("origin_away", error=type(fault).__name__)
             raise errors.Unavailable("The origin of the live stream does not answer; try again shortly.") from fault

@@ -19,7 +19,7 @@ from fastpix_server.media import states, store, wire
 from fastpix_server.media.model import Media, Track
 from fastpix_server.media.schemas import CreateMedia, MediaOptions, NewPlaybackId, Policy, UpdateMedia
 from fastpix_server.media.states import Status
-from fastpix_server.outbox import events
+from fastpix_server.media.telling import tell
 from fastpix_server.playback import service as playback
 from fastpix_server.playback.service import PlaybackId
 
@@ -42,7 +42,7 @@ async def create_from_url(tx: Tx, workspace_id: str, request: CreateMedia) -> Me
     """A new media in `Created` with its first playback id; a job fetches its URL."""
     media = _new(ids.new_uuid(), workspace_id, request, origin="url", source_url=request.inputs[0].url)
     await _insert(tx, media, request)
-    await _tell(tx, media, "video.media.created", "media_created")
+    await tell(tx, media, "video.media.created", "media_created")
     await enqueue(tx, FETCH_JOB, {"media_id": media.id}, queue="fetch")
     return media
 
@@ -53,7 +53,7 @@ async def create_from_upload(
     """The media of an upload whose last byte is stored; its id is the upload's. Its bytes are at source_key(id)."""
     media = _new(upload_id, workspace_id, options, origin="upload", source_url=source_url, size_bytes=size_bytes)
     await _insert(tx, media, options)
-    await _tell(tx, media, "video.upload.media_created", "media_created")
+    await tell(tx, media, "video.upload.media_created", "media_created")
     await enqueue(tx, PREPARE_JOB, {"media_id": media.id}, queue="prepare")
     return media
 
@@ -148,7 +148,7 @@ async def fail(tx: Tx, media_id: str, code: str, description: str) -> bool:
     await store.set_failure(tx, media_id, code, description)
     media = await store.find(tx, media_id)
     if media is not None:
-        await _tell(tx, media, "video.media.failed", "media_failed")
+        await tell(tx, media, "video.media.failed", "media_failed")
     _log.info("media_failed", media_id=media_id, code=code)
     return True
 
@@ -189,7 +189,7 @@ async def make_ready(tx: Tx, media_id: str, prepared: Prepared) -> Media | None:
         place=prepared.place,
         plan=prepared.plan,
     )
-    await _tell(tx, media, "video.media.ready", "media_ready")
+    await tell(tx, media, "video.media.ready", "media_ready")
     _log.info("media_ready", media_id=media_id, duration_s=media.duration_s)
     return media
 
@@ -256,14 +256,14 @@ async def update(tx: Tx, workspace_id: str, media_id: str, request: UpdateMedia)
         metadata=media.metadata if request.metadata is None else request.metadata,
     )
     media = await get(tx, workspace_id, media_id)
-    await _tell(tx, media, "video.media.updated", "media_updated")
+    await tell(tx, media, "video.media.updated", "media_updated")
     return media
 
 
 async def delete(tx: Tx, workspace_id: str, media_id: str) -> None:
     """The row and the playback ids are gone at the commit; jobs erase the bytes."""
     media = await get(tx, workspace_id, media_id, lock=True)
-    await _tell(tx, media, "video.media.deleted", "media_deleted")
+    await tell(tx, media, "video.media.deleted", "media_deleted")
     await playback.unpublish(tx, media_id)
     await store.delete(tx, media_id)
     await enqueue(tx, ERASE_JOB, {"media_id": media_id})
@@ -308,16 +308,4 @@ async def delete_playback_id(tx: Tx, workspace_id: str, media_id: str, playback_
 def _no_playback_id() -> errors.NotFound:
     return errors.NotFound(
         "The requested playback ID does not exist for the media.", message="Media/PlaybackId not Found"
-    )
-
-
-async def _tell(tx: Tx, media: Media, type: str, status: str) -> None:
-    await events.emit(
-        tx,
-        workspace_id=media.workspace_id,
-        type=type,
-        object_type="media",
-        object_id=media.id,
-        status=status,
-        data=wire.event_data(media, await playback.list_ids(tx, media.id)),
     )

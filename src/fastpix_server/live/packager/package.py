@@ -9,7 +9,7 @@ from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 
 from fastpix_server.ingest.model import CLOCK_HZ, Track
-from fastpix_server.live.model import SEGMENT_TARGET_S, FinishedSegment, JournalRow
+from fastpix_server.live.model import AUDIO_RENDITION, SEGMENT_TARGET_S, FinishedSegment, JournalRow
 from fastpix_server.live.packager.clock import MAX_STEP
 from fastpix_server.live.packager.dash import Epoch
 from fastpix_server.live.packager.segments import WINDOW_S, Cut, Placed, Rendition, Segment
@@ -48,6 +48,7 @@ class Package:
         self.lead: Rendition | None = None
         self.target_duration_s: int | None = None
         self.planned: set[str] = set()  # the renditions of this epoch, or of the last one
+        self.has_uneven_keys = False  # of the publisher's pictures: then the first segment says nothing of the next
         self.epoch = -1
         self.epochs: list[Epoch] = []  # all that are known, oldest first; the first one stays
         self.dropped = 0
@@ -74,6 +75,11 @@ class Package:
         """Where the session's clock stands: the end of the longest rendition, in CLOCK_HZ."""
         ends = [_end(r.segments[-1]) for r in self.renditions.values() if r.segments]
         return max([self._lead_end, *ends])
+
+    @property
+    def shown_pictures(self) -> set[str]:
+        """The renditions of pictures that playlists have ever shown."""
+        return {r.name for r in self.renditions.values() if r.name != AUDIO_RENDITION and r.segments}
 
     def restore(self, rows: Sequence[JournalRow]) -> None:
         """What an earlier process has stored. The next epoch continues behind it."""
@@ -248,7 +254,8 @@ class Package:
 
     def _decide_target(self) -> None:
         if self.target_duration_s is None and self.lead is not None and self.lead.segments:
-            self.target_duration_s = self._allowed(self.lead.segments[-1].duration_s)
+            first_s = TARGET_DURATIONS_S[-1] if self.has_uneven_keys else self.lead.segments[-1].duration_s
+            self.target_duration_s = self._allowed(first_s)
 
     @staticmethod
     def _allowed(duration_s: float) -> int:
