@@ -56,9 +56,9 @@ async def emit(
     data: dict[str, Any],
     is_for_all: bool = True,
 ) -> str:
-    """Returns the event's id, by which receivers tell a repeated delivery. `is_for_all` False: the caller dispatches it.
+    """Returns the event's id, by which receivers tell a repeated delivery.
 
-    Raises ValueError for a type that is not in the catalogue.
+    `is_for_all` False: the caller sees to its delivery. Raises ValueError for a type that is not in the catalogue.
     """
     if type not in TYPES:
         raise ValueError(f"{type} is in neither outbox/catalogue.py nor docs/reference/events.md")

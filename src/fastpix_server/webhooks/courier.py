@@ -28,7 +28,7 @@ from fastpix_server.db.pool import Database, Tx
 from fastpix_server.outbox import events
 from fastpix_server.outbox.events import Event
 from fastpix_server.webhooks import deliveries_store, schedule, service, signing, states, store, wire
-from fastpix_server.webhooks.model import Attempt, Claimed, Probe
+from fastpix_server.webhooks.model import Attempt, Claimed, Probe, State
 from fastpix_server.webhooks.post import TIMEOUT_S, Post
 from fastpix_server.webhooks.states import Cause, Status
 
@@ -192,8 +192,8 @@ class Courier:
         delivery, now = claimed.delivery, clock.now()
         attempts = [*delivery.attempts, wire.attempt(made)][-ATTEMPTS_MAX:]
         next_at = None if made.is_success or event is None else schedule.next_try_at(delivery.tries + 1, now)
-        ended: Any = "delivered" if made.is_success else "failed"
-        state = ended if next_at is None else "pending"
+        ended: State = "delivered" if made.is_success else "failed"
+        state: State = ended if next_at is None else "pending"
         if not await deliveries_store.settle(tx, claimed, state=state, next_at=next_at, attempts=attempts):
             _tries.labels("overtaken").inc()
             return

@@ -20,9 +20,7 @@ _DISPATCH, _CLAIM = "webhooks dispatch", "webhooks claim"
 
 async def try_lock_dispatch(tx: Tx) -> bool:
     """False while another process dispatches."""
-    result = await tx.execute(
-        text("select pg_try_advisory_xact_lock(hashtextextended(:name, 0))"), {"name": _DISPATCH}
-    )
+    result = await tx.execute(text("select pg_try_advisory_xact_lock(hashtextextended(:name, 0))"), {"name": _DISPATCH})
     return bool(result.scalar_one())
 
 
@@ -37,7 +35,8 @@ async def fan_out(tx: Tx, headings: Sequence[Heading], statuses: Sequence[str]) 
         return 0
     result = await tx.execute(
         text(
-            "insert into webhook_deliveries (id, endpoint_id, event_id, position, type, object_type, object_id, next_at)"
+            "insert into webhook_deliveries"
+            " (id, endpoint_id, event_id, position, type, object_type, object_id, next_at)"
             " select gen_random_uuid(), e.id, v.event_id, v.position, v.type, v.object_type, v.object_id, now()"
             " from unnest(cast(:ids as uuid[]), cast(:positions as bigint[]), cast(:workspaces as uuid[]),"
             " cast(:types as text[]), cast(:object_types as text[]), cast(:object_ids as text[]))"
@@ -50,9 +49,7 @@ async def fan_out(tx: Tx, headings: Sequence[Heading], statuses: Sequence[str]) 
     return int(result.rowcount)
 
 
-async def put(
-    tx: Tx, endpoint_id: str, headings: Sequence[Heading], *, only_undelivered: bool
-) -> list[str]:
+async def put(tx: Tx, endpoint_id: str, headings: Sequence[Heading], *, only_undelivered: bool) -> list[str]:
     """Deliveries of these events to one endpoint, made or begun anew; the ids of those that this put into the queue.
 
     What waits already is left as it is; what was delivered too, with `only_undelivered`.
@@ -98,7 +95,7 @@ async def claim(
     lease = ids.new_uuid()
     result = await tx.execute(
         text(
-            "with due as ("
+            "with due as ("  # noqa: S608 - our own names
             "  select c.id, row_number() over (partition by c.endpoint_id order by c.next_at, c.position) as turn,"
             "   c.next_at from webhook_endpoints e cross join lateral ("
             "    select d.id, d.endpoint_id, d.next_at, d.position from webhook_deliveries d"
@@ -140,9 +137,7 @@ async def claim(
     ]
 
 
-async def settle(
-    tx: Tx, claimed: Claimed, *, state: State, next_at: Any, attempts: Sequence[dict[str, Any]]
-) -> bool:
+async def settle(tx: Tx, claimed: Claimed, *, state: State, next_at: Any, attempts: Sequence[dict[str, Any]]) -> bool:
     """False when the lease was lost: somebody else has the delivery, or its owner began it anew."""
     result = await tx.execute(
         text(
@@ -171,9 +166,7 @@ async def find(tx: Tx, endpoint_id: str, delivery_id: str) -> Delivery | None:
     return None if row is None else _delivery(row)
 
 
-async def page(
-    tx: Tx, endpoint_id: str, *, state: str | None, limit: int, skip: int
-) -> tuple[list[Delivery], int]:
+async def page(tx: Tx, endpoint_id: str, *, state: str | None, limit: int, skip: int) -> tuple[list[Delivery], int]:
     """Newest first, and how many there are in all."""
     values = {"e": endpoint_id, "state": state}
     where = "d.endpoint_id = :e and (cast(:state as text) is null or d.state = :state)"

@@ -71,5 +71,6 @@ def _addresses(host: str, port: int, family: socket.AddressFamily) -> list[Resol
             flags=socket.AI_NUMERICHOST | socket.AI_NUMERICSERV,
         )
         for kind, _, protocol, _, address in found
-        if kind in (socket.AF_INET, socket.AF_INET6) and not (kind == socket.AF_INET6 and len(address) > 3 and address[3])
+        if kind in (socket.AF_INET, socket.AF_INET6)
+        and not (kind == socket.AF_INET6 and len(address) > 3 and address[3])
     ]

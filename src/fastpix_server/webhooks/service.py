@@ -171,9 +171,7 @@ async def list_deliveries(
     return await deliveries_store.page(tx, endpoint_id, state=state, limit=limit, skip=(offset - 1) * limit)
 
 
-async def get_delivery(
-    tx: Tx, workspace_id: str, endpoint_id: str, delivery_id: str
-) -> tuple[Delivery, Event | None]:
+async def get_delivery(tx: Tx, workspace_id: str, endpoint_id: str, delivery_id: str) -> tuple[Delivery, Event | None]:
     """And its event, while that is kept."""
     await get(tx, workspace_id, endpoint_id)
     found = await _get_delivery(tx, endpoint_id, delivery_id)
@@ -181,7 +179,10 @@ async def get_delivery(
 
 
 async def replay_one(tx: Tx, workspace_id: str, endpoint_id: str, delivery_id: str) -> Delivery:
-    """Sent again under the same event id, whatever became of it. Raises errors.BadState when its event is kept no more."""
+    """Sent again under the same event id, whatever became of it.
+
+    Raises errors.BadState when its event is kept no more.
+    """
     await _get_active(tx, workspace_id, endpoint_id)
     found, event = await get_delivery(tx, workspace_id, endpoint_id, delivery_id)
     if event is None:

@@ -37,7 +37,9 @@ MOVES: dict[Cause, tuple[tuple[Status, ...], Status]] = {
 HEARING = (Status.ACTIVE, Status.VERIFYING)
 
 
-async def move(tx: Tx, endpoint_id: str, cause: Cause, *, reason: str | None = None, version: int | None = None) -> bool:
+async def move(
+    tx: Tx, endpoint_id: str, cause: Cause, *, reason: str | None = None, version: int | None = None
+) -> bool:
     """False when it is gone, not where this cause moves it, or no longer of that `version`."""
     allowed, to = MOVES[cause]
     return await store.move(

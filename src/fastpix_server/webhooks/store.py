@@ -172,7 +172,7 @@ async def note_failure(tx: Tx, endpoint_id: str) -> Endpoint | None:
     """The endpoint after one failure more."""
     result = await tx.execute(
         text(
-            "update webhook_endpoints set failures = failures + 1, failing_since = coalesce(failing_since, now()),"
+            "update webhook_endpoints set failures = failures + 1, failing_since = coalesce(failing_since, now()),"  # noqa: S608
             f" last_failure_at = now() where id = :id returning {_COLUMNS}"
         ),
         {"id": endpoint_id},
