@@ -4,6 +4,7 @@ import asyncio
 import collections
 import datetime
 import json
+import re
 import socket
 from typing import Any
 
@@ -49,8 +50,7 @@ async def test_the_envelope_is_that_of_the_contract_and_signed_over_its_exact_by
     assert "FastPix-Signature-Previous" not in taken.headers
     body = taken.body
     created_at = body.pop("createdAt")
-    assert datetime.datetime.fromisoformat(created_at[:26] + "+00:00") and len(created_at) == 30
-    assert created_at.endswith("000Z")
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{9}Z", created_at)
     assert body == {
         "type": "video.media.updated",
         "object": {"type": "media", "id": "m1"},
@@ -252,6 +252,7 @@ INSIDE = (
     "127.0.0.1", "2130706433", "0x7f.1", "127.1", "0.0.0.0", "[::1]", "[::ffff:127.0.0.1]", "[::ffff:7f00:1]",
     "localhost", "[::]", "127.0.0.1.", "0177.0.0.1",
 )  # fmt: skip
+REFUSALS = ("address is not public", "name has no address", "url is not valid")
 
 
 async def test_no_spelling_of_an_address_inside_is_dialled(module_database_url: str) -> None:
@@ -273,7 +274,7 @@ async def test_no_spelling_of_an_address_inside_is_dialled(module_database_url: 
         await stage.step()
         for url, endpoint_id in made.items():
             [delivery] = await stage.deliveries(endpoint_id)
-            assert delivery.attempts[0]["error"] in ("address is not public", "name has no address"), url
+            assert delivery.attempts[0]["error"] in REFUSALS, url
         await stage.run(
             "update webhook_endpoints set status = 'verifying' where workspace_id = :id", id=stage.workspace_id
         )
