@@ -18,16 +18,15 @@ def told() -> Iterator[re.Pattern[str]]:
     for path in (ROOT / "src" / "fastpix_server").rglob("*.py"):
         if path.name == "catalogue.py":
             continue
-        tree = ast.parse(path.read_text())
-        for node in ast.walk(tree):
-            if isinstance(node, ast.JoinedStr):
-                parts = [part.value if isinstance(part, ast.Constant) else None for part in node.values]
-            elif isinstance(node, ast.Constant) and isinstance(node.value, str):
-                parts = [node.value]
-            else:
-                continue
-            if isinstance(parts[0], str) and re.match(r"video\.[a-zA-Z]", parts[0]):
-                yield re.compile("".join(r"[\w-]+" if part is None else re.escape(str(part)) for part in parts))
+        texts = [
+            node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Constant | ast.JoinedStr)
+        ]
+        inside = {id(part) for node in texts if isinstance(node, ast.JoinedStr) for part in node.values}
+        for node in texts:
+            parts = node.values if isinstance(node, ast.JoinedStr) else [node]
+            words = [str(part.value) if isinstance(part, ast.Constant) else None for part in parts]
+            if id(node) not in inside and words and re.match(r"video\.[a-zA-Z]", words[0] or ""):
+                yield re.compile("".join(r"[\w-]+" if word is None else re.escape(word) for word in words))
 
 
 def test_the_page_of_events_lists_the_catalogue_and_nothing_else() -> None:

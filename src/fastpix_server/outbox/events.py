@@ -22,6 +22,8 @@ KEEP_DAYS = 30  # longer than any delivery is retried; a receiver that was away 
 # To whoever dispatches: something waits. One message per transaction, however many events it tells.
 TOLD = "events_told"
 
+_HEADING = "id, position, workspace_id, type, object_type, object_id, created_at"
+
 _events = Counter("fastpix_events", "Events told, by type.", ["type"])
 
 
@@ -35,6 +37,7 @@ class Heading:
     type: str
     object_type: str
     object_id: str
+    created_at: datetime
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -42,7 +45,6 @@ class Event:
     heading: Heading
     status: str
     data: dict[str, Any]
-    created_at: datetime
 
 
 async def emit(
@@ -93,9 +95,9 @@ async def take_undispatched(tx: Tx, limit: int) -> list[Heading]:
     """
     result = await tx.execute(
         text(
-            "update events set dispatched_at = clock_timestamp() where id in"
+            "update events set dispatched_at = clock_timestamp() where id in"  # noqa: S608 - our own names
             " (select id from events where dispatched_at is null order by position limit :limit)"
-            " returning id, position, workspace_id, type, object_type, object_id"
+            f" returning {_HEADING}"
         ),
         {"limit": limit},
     )
@@ -109,27 +111,26 @@ async def find_many(tx: Tx, event_ids: Iterable[str]) -> dict[str, Event]:
         return {}
     result = await tx.execute(
         text(
-            "select id, position, workspace_id, type, object_type, object_id, status, data, created_at"
-            " from events where id in :ids"
+            f"select {_HEADING}, status, data from events where id in :ids"  # noqa: S608
         ).bindparams(bindparam("ids", expanding=True)),
         {"ids": wanted},
     )
-    return {str(row.id): Event(_heading(row), row.status, row.data, row.created_at) for row in result}
+    return {str(row.id): Event(_heading(row), row.status, row.data) for row in result}
 
 
 async def list_between(
     tx: Tx, workspace_id: str, begin: datetime, end: datetime, *, limit: int, without: Sequence[str]
-) -> list[tuple[Heading, datetime]]:
-    """Events of [begin, end), the oldest first, each with its time. `without`: types that are left out."""
+) -> list[Heading]:
+    """Events of [begin, end), the oldest first. `without`: types that are left out."""
     result = await tx.execute(
         text(
-            "select id, position, workspace_id, type, object_type, object_id, created_at from events"
+            f"select {_HEADING} from events"  # noqa: S608
             " where workspace_id = :workspace_id and created_at >= :begin and created_at < :end"
             " and not (type = any(:without)) order by created_at, position limit :limit"
         ),
         {"workspace_id": workspace_id, "begin": begin, "end": end, "without": list(without), "limit": limit},
     )
-    return [(_heading(row), row.created_at) for row in result]
+    return [_heading(row) for row in result]
 
 
 async def purge(tx: Tx, *, keep_days: int = KEEP_DAYS) -> int:
@@ -141,4 +142,12 @@ async def purge(tx: Tx, *, keep_days: int = KEEP_DAYS) -> int:
 
 
 def _heading(row: Any) -> Heading:
-    return Heading(str(row.id), row.position, str(row.workspace_id), row.type, row.object_type, row.object_id)
+    return Heading(
+        str(row.id),
+        row.position,
+        str(row.workspace_id),
+        row.type,
+        row.object_type,
+        row.object_id,
+        row.created_at,
+    )

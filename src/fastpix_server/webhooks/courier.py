@@ -200,7 +200,7 @@ class Courier:
         _tries.labels("retried" if state == "pending" else state).inc()
         if made.is_success:
             if event is not None:
-                _lag.observe((now - event.created_at).total_seconds())
+                _lag.observe((now - event.heading.created_at).total_seconds())
             await store.note_success(tx, delivery.endpoint_id, every_s=SUCCESS_EVERY_S)
             return
         if state == "failed":

@@ -14,6 +14,12 @@ _COLUMNS = (
     "d.id, d.endpoint_id, d.event_id, d.type, d.object_type, d.object_id, d.state, d.tries, d.attempts, d.next_at,"
     " d.created_at, d.ended_at"
 )
+# Headings as rows.
+_EVENTS = (
+    "unnest(cast(:ids as uuid[]), cast(:positions as bigint[]), cast(:workspaces as uuid[]), cast(:types as text[]),"
+    " cast(:object_types as text[]), cast(:object_ids as text[]), cast(:moments as timestamptz[]))"
+    " as v (event_id, position, workspace_id, type, object_type, object_id, created_at)"
+)
 # One waits, the other does not; both end with their transaction.
 _DISPATCH, _CLAIM = "webhooks dispatch", "webhooks claim"
 
@@ -30,18 +36,20 @@ async def lock_claim(tx: Tx) -> None:
 
 
 async def fan_out(tx: Tx, headings: Sequence[Heading], statuses: Sequence[str]) -> int:
-    """A delivery for each event and endpoint of its workspace in one of `statuses`; repeating it changes nothing."""
+    """A delivery for each event and endpoint of its workspace in one of `statuses`; repeating it changes nothing.
+
+    What was told before an endpoint began to hear is not its.
+    """
     if not headings:
         return 0
     result = await tx.execute(
         text(
-            "insert into webhook_deliveries"
+            "insert into webhook_deliveries"  # noqa: S608
             " (id, endpoint_id, event_id, position, type, object_type, object_id, next_at)"
             " select gen_random_uuid(), e.id, v.event_id, v.position, v.type, v.object_type, v.object_id, now()"
-            " from unnest(cast(:ids as uuid[]), cast(:positions as bigint[]), cast(:workspaces as uuid[]),"
-            " cast(:types as text[]), cast(:object_types as text[]), cast(:object_ids as text[]))"
-            " as v (event_id, position, workspace_id, type, object_type, object_id)"
+            f" from {_EVENTS}"
             " join webhook_endpoints e on e.workspace_id = v.workspace_id and e.status = any(:statuses)"
+            " and e.hears_since <= v.created_at"
             " on conflict (endpoint_id, event_id) do nothing"
         ),
         {**_columns_of(headings), "statuses": list(statuses)},
@@ -58,12 +66,10 @@ async def put(tx: Tx, endpoint_id: str, headings: Sequence[Heading], *, only_und
         return []
     result = await tx.execute(
         text(
-            "insert into webhook_deliveries as d"
+            "insert into webhook_deliveries as d"  # noqa: S608
             " (id, endpoint_id, event_id, position, type, object_type, object_id, next_at)"
             " select gen_random_uuid(), :endpoint, v.event_id, v.position, v.type, v.object_type, v.object_id, now()"
-            " from unnest(cast(:ids as uuid[]), cast(:positions as bigint[]), cast(:workspaces as uuid[]),"
-            " cast(:types as text[]), cast(:object_types as text[]), cast(:object_ids as text[]))"
-            " as v (event_id, position, workspace_id, type, object_type, object_id)"
+            f" from {_EVENTS}"
             " on conflict (endpoint_id, event_id) do update set"
             " state = 'pending', tries = 0, next_at = now(), ended_at = null, lease = null, leased_until = null"
             " where d.state = 'failed' or (d.state = 'delivered' and not :only_undelivered) returning d.id"
@@ -81,6 +87,7 @@ def _columns_of(headings: Sequence[Heading]) -> dict[str, list[Any]]:
         "types": [h.type for h in headings],
         "object_types": [h.object_type for h in headings],
         "object_ids": [h.object_id for h in headings],
+        "moments": [h.created_at for h in headings],
     }
 
 

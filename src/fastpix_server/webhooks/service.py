@@ -199,13 +199,13 @@ async def replay_range(tx: Tx, workspace_id: str, endpoint_id: str, asked: Repla
     found = await events.list_between(
         tx, workspace_id, read_moment(asked.from_), end, limit=REPLAY_MAX + 1, without=_NOT_REPLAYED
     )
-    headings = [heading for heading, _ in found[:REPLAY_MAX]]
+    headings = found[:REPLAY_MAX]
     queued = await deliveries_store.put(tx, endpoint_id, headings, only_undelivered=asked.only_undelivered)
     await notify(tx, DUE, "")
     _log.info("webhook_replayed", workspace_id=workspace_id, webhook_id=endpoint_id, deliveries=len(queued))
     body: dict[str, Any] = {"events": len(headings), "queued": len(queued)}
     if len(found) > REPLAY_MAX:
-        body["continueFrom"] = clock.iso(found[REPLAY_MAX][1])
+        body["continueFrom"] = clock.iso(found[REPLAY_MAX].created_at)
     return body
 
 

@@ -43,5 +43,11 @@ async def move(
     """False when it is gone, not where this cause moves it, or no longer of that `version`."""
     allowed, to = MOVES[cause]
     return await store.move(
-        tx, endpoint_id, [status.value for status in allowed], to.value, reason=reason, version=version
+        tx,
+        endpoint_id,
+        [status.value for status in allowed],
+        to.value,
+        hearing=[status.value for status in HEARING],
+        reason=reason,
+        version=version,
     )

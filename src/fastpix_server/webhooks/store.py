@@ -85,16 +85,35 @@ async def set_url(tx: Tx, endpoint_id: str, url: str) -> None:
 
 
 async def move(
-    tx: Tx, endpoint_id: str, allowed: Sequence[str], to: str, *, reason: str | None, version: int | None
+    tx: Tx,
+    endpoint_id: str,
+    allowed: Sequence[str],
+    to: str,
+    *,
+    hearing: Sequence[str],
+    reason: str | None,
+    version: int | None,
 ) -> bool:
-    """Every move is a new version and a new beginning: failures before it count no more."""
+    """Every move is a new version and a new beginning: failures before it count no more.
+
+    From outside `hearing` into it, the endpoint hears what happens from now on.
+    """
     result = await tx.execute(
         text(
             "update webhook_endpoints set status = :to, status_reason = :reason, version = version + 1,"
-            " probe_leased_until = null, failures = 0, failing_since = null"
+            " probe_leased_until = null, failures = 0, failing_since = null,"
+            " hears_since = case when :to = any(:hearing) and not (status = any(:hearing)) then clock_timestamp()"
+            " else hears_since end"
             " where id = :id and status = any(:allowed) and (cast(:version as int) is null or version = :version)"
         ),
-        {"id": endpoint_id, "allowed": list(allowed), "to": to, "reason": reason, "version": version},
+        {
+            "id": endpoint_id,
+            "allowed": list(allowed),
+            "to": to,
+            "hearing": list(hearing),
+            "reason": reason,
+            "version": version,
+        },
     )
     return bool(result.rowcount)
 

@@ -23,7 +23,7 @@ def envelope(event: Event, workspace_name: str, attempts: Sequence[dict[str, Any
         "workspace": {"id": heading.workspace_id, "name": workspace_name},
         "status": event.status,
         "data": event.data,
-        "createdAt": nanoseconds(event.created_at),
+        "createdAt": nanoseconds(heading.created_at),
         "attempts": list(attempts),
     }
 

@@ -4,15 +4,19 @@ import asyncio
 import base64
 import sys
 import threading
+from typing import Any
 
 import pytest
 from aiohttp import web
 from tests.unit.webhooks.conftest import Receiver, Stage, until
 
+from fastpix_server.base import errors
 from fastpix_server.webhooks import jobs, names, service, signing
 from fastpix_server.webhooks.courier import Courier
 from fastpix_server.webhooks.jobs import WebhookJobs
-from fastpix_server.webhooks.schemas import ChangedWebhook, Rotation
+from fastpix_server.webhooks.schemas import ChangedWebhook, NewWebhook, Rotation
+
+GOOD = "https://example.com/"
 
 
 async def test_a_worker_killed_between_send_and_mark_loses_nothing(stage: Stage, receiver: Receiver) -> None:
@@ -192,3 +196,32 @@ async def test_a_lookup_that_hangs_holds_up_no_other_and_their_number_is_bounded
         await resolver.resolve("quick")
     release.set()
     assert await asyncio.gather(*stuck) == [[], []]
+
+
+async def test_a_workspace_has_so_many_webhooks_and_no_more(stage: Stage, monkeypatch) -> None:
+    monkeypatch.setattr(service, "ENDPOINTS_MAX", 1)
+    await stage.endpoint(GOOD)
+    with pytest.raises(errors.BadState):
+        await stage.endpoint(GOOD)
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        {"url": "ftp://example.com/"},
+        {"url": "http://user:pw@example.com/"},
+        {"url": "http://user@example.com/"},
+        {"url": "http:///path"},
+        {"url": "http://[bad"},
+        {"url": "http://example.com:99999/"},
+        {"url": "http://example.com/ a"},
+        {"url": "http://example.com/" + "a" * 2048},
+        {"url": GOOD, "name": " "},
+        {"url": GOOD, "signingSecret": base64.b64encode(bytes(31)).decode()},
+        {"url": GOOD, "signingSecret": base64.b64encode(bytes(65)).decode()},
+        {"url": GOOD, "signingSecret": "not base64!"},
+    ],
+)
+def test_what_makes_no_webhook_is_refused(bad: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match="1 validation error"):
+        NewWebhook.model_validate(bad)

@@ -23,6 +23,8 @@ create table webhook_endpoints (
     status_reason text,
     -- Rises with each change of URL or status by the owner: the answer to an older probe decides nothing.
     version integer not null default 1,
+    -- Events from before then are not its.
+    hears_since timestamptz not null default clock_timestamp(),
     probe_leased_until timestamptz,
     -- The signing key under the master key (AES-256-GCM), and the one before it for as long as it is honoured.
     sealed_secret bytea not null,
