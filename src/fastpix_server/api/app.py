@@ -24,6 +24,7 @@ from fastpix_server.api import (
     signing_keys,
     simulcasts,
     uploads,
+    webhooks,
 )
 from fastpix_server.api.context import ApiContext
 from fastpix_server.api.requests import Requests
@@ -64,6 +65,7 @@ def create_api(context: ApiContext) -> FastAPI:
         live_streams.routes,
         live_playback_ids.routes,
         simulcasts.routes,
+        webhooks.routes,
     ):
         api.include_router(routes)
     reference.attach(api, document.describe(api, server_url=f"{context.public_url}/v1"))

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from fastpix_server.live.running import MakePush
     from fastpix_server.playback.worker import SegmentMaker
     from fastpix_server.views.intake import Intake
+    from fastpix_server.webhooks.courier import Courier
 
 # Queue -> jobs at once in one worker process: fetching waits for networks, preparing and filling use the cores.
 QUEUES: Mapping[str, int] = {"fetch": 8, "prepare": 2, "fill": 1, "default": 8}
@@ -56,6 +57,7 @@ async def open_platform(settings: Settings, *, pool_size: int) -> AsyncIterator[
     from fastpix_server.media import links
     from fastpix_server.playback import content_keys
     from fastpix_server.views.alerts import service as alerts
+    from fastpix_server.webhooks import service as webhooks
 
     url = require_database_url(settings)
     links.configure(settings.urls.images or settings.urls.public)
@@ -64,6 +66,7 @@ async def open_platform(settings: Settings, *, pool_size: int) -> AsyncIterator[
     keys = secrets.load_keys(settings)
     content_keys.configure(keys)
     alerts.configure(keys)
+    webhooks.configure(keys)
     s3 = {name: value.reveal() for name, value in settings.s3.items()}
     storage = open_store(settings.storage_url, s3, settings.data_dir / "work")
     db = await Database.open(url, size=pool_size)
@@ -207,6 +210,19 @@ def make_segment_maker(platform: Platform) -> "SegmentMaker":
     return SegmentMaker(platform.db, platform.listener, platform.storage)
 
 
+def make_courier(platform: Platform) -> "Courier":
+    """Webhooks go where URL inputs may go."""
+    from fastpix_server.access import service as access
+    from fastpix_server.base.guard import AddressPolicy
+    from fastpix_server.db.pool import Tx
+    from fastpix_server.webhooks.courier import Courier
+
+    async def name_of(tx: Tx, workspace_id: str) -> str:
+        return (await access.get_workspace(tx, workspace_id)).name
+
+    return Courier(platform.db, platform.listener, AddressPolicy(platform.settings.fetch.allow_cidrs), name_of)
+
+
 def make_registry(platform: Platform, maker: "SegmentMaker") -> "Registry":
     """Every job of every room."""
     from fastpix_server.api import idempotency
@@ -221,6 +237,7 @@ def make_registry(platform: Platform, maker: "SegmentMaker") -> "Registry":
     from fastpix_server.outbox import events
     from fastpix_server.playback import service as playback
     from fastpix_server.views.alerts.jobs import AlertJobs
+    from fastpix_server.webhooks.jobs import WebhookJobs
 
     registry = Registry()
     settings = platform.settings
@@ -232,6 +249,7 @@ def make_registry(platform: Platform, maker: "SegmentMaker") -> "Registry":
     LiveJobs(platform.db).register(registry)
     ClipJobs(platform.db, platform.storage.objects).register(registry)
     AlertJobs(platform.db, platform.clickhouse, AddressPolicy(settings.fetch.allow_cidrs)).register(registry)
+    WebhookJobs(platform.db).register(registry)
     registry.add(playback.FILL_JOB, maker.fill, queue="fill")
 
     async def purge_kept() -> None:

@@ -20,6 +20,7 @@ from fastpix_server.db.pool import Database
 from fastpix_server.playback import content_keys
 from fastpix_server.storage.open import open_store
 from fastpix_server.views.alerts import service as alerts
+from fastpix_server.webhooks import service as webhooks
 
 PEPPER = b"pepper of the tests"
 USERNAME = "7a1cf1a2-51c2-4f2c-9df9-1b1bb0c43f00"
@@ -62,6 +63,7 @@ def _sealing() -> None:
     """What wiring does for every process of the platform."""
     content_keys.configure(MASTER)
     alerts.configure(MASTER)
+    webhooks.configure(MASTER)
 
 
 @pytest.fixture

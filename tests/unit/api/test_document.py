@@ -13,6 +13,7 @@ from sqlalchemy import text
 from tests.unit.api.conftest import VIDEO
 from tests.unit.api.test_live_streams import publish
 
+from fastpix_server.db.pool import Json
 from fastpix_server.live import sessions_store
 from fastpix_server.media import recordings, service
 
@@ -143,6 +144,7 @@ async def test_every_operation_answers_as_the_document_says(api, document):
     on.check("cancel-upload", 200, await http.put(f"/on-demand/upload/{upload['uploadId']}/cancel"))
     on.check("cancel-upload", 400, await http.put(f"/on-demand/upload/{upload['uploadId']}/cancel"))
     await live_answers(api, on, http)
+    await _webhook_answers(api, on, http)
     on.check("delete-media", 200, await http.delete(path))
     on.check("create-media", 422, await http.post("/on-demand", json={}))
     on.check("list-media", 422, await http.get("/on-demand?limit=0"))
@@ -190,6 +192,36 @@ async def live_answers(api, on, http):
     on.check("enable-live-stream", 200, await http.put(f"{path}/live-enable"))
     on.check("delete-live-stream", 200, await http.delete(path))
     on.check("get-live-stream-by-id", 404, await http.get(path))
+
+
+async def _webhook_answers(api, on, http):
+    asked = {"url": "https://a.example/", "name": "n"}
+    made = on.check("create-webhook", 201, await http.post("/webhooks", json=asked))
+    on.check("create-webhook", 422, await http.post("/webhooks", json={"url": "nowhere"}))
+    one = f"/webhooks/{made['id']}"
+    on.check("test-webhook", 400, await http.post(f"{one}/test"))
+    has_all = "failures = 1, failing_since = now(), last_failure_at = now(), last_success_at = now()"
+    async with api.db.unit() as tx:
+        await tx.execute(text(f"update webhook_endpoints set status = 'active', {has_all}"))
+    tested = on.check("test-webhook", 201, await http.post(f"{one}/test"))
+    attempts = [{"attemptedAt": "2026-01-01", "responseStatus": 500}, {"attemptedAt": "2026-01-02", "error": "timeout"}]
+    async with api.db.unit() as tx:
+        ended = "update webhook_deliveries set state = 'failed', ended_at = now(), attempts = :attempts"
+        await tx.execute(text(ended), {"attempts": Json(attempts)})
+    on.check("list-webhooks", 200, await http.get("/webhooks"))
+    on.check("get-webhook", 200, await http.get(one))
+    on.check("rotate-webhook-secret", 200, await http.post(f"{one}/rotate-secret", json={}))
+    on.check("list-webhook-deliveries", 200, await http.get(f"{one}/deliveries"))
+    on.check("list-webhook-deliveries", 422, await http.get(f"{one}/deliveries?state=lost"))
+    delivery = f"{one}/deliveries/{tested['id']}"
+    on.check("get-webhook-delivery", 200, await http.get(delivery))
+    on.check("replay-webhook-delivery", 200, await http.post(f"{delivery}/replay"))
+    long_ago = {"from": "2020-01-01"}
+    on.check("replay-webhook-events", 200, await http.post(f"{one}/replay", json=long_ago))
+    on.check("update-webhook", 200, await http.patch(one, json={"isEnabled": False}))
+    on.check("replay-webhook-events", 400, await http.post(f"{one}/replay", json=long_ago))
+    on.check("delete-webhook", 200, await http.delete(one))
+    on.check("get-webhook", 404, await http.get(one))
 
 
 async def _ask_about_views(api, on):

@@ -13,6 +13,7 @@ from typing import Any
 
 import httpx
 from fastapi import APIRouter, FastAPI
+from sqlalchemy import text
 from starlette.routing import BaseRoute
 from tests.unit.api.conftest import VIDEO
 
@@ -56,6 +57,8 @@ RULE = {"defaultPolicy": "deny", "allow": ["taken.example"], "deny": []}
 SIMULCAST = {"url": "rtmp://push.example/app", "streamKey": "ours"}
 TOKEN = {"name": "t", "permissions": ["system:write"]}
 DRM = {"accessPolicy": "drm", "drmConfigurationId": "{drm_configuration}"}
+WEBHOOK = {"webhookId": "{webhook}"}
+WEBHOOK_AND_DELIVERY = {**WEBHOOK, "deliveryId": "{delivery}"}
 ALERT = {"name": "ours", "metric": "playback_failure_percentage", "threshold": 0.1}
 # Both ends are given, so that an answer is the same a second later.
 LATELY = {"timespan[]": [str(int(time.time()) - 3600), str(int(time.time()) + 3600)]}
@@ -135,6 +138,17 @@ ASKS: dict[str, list[Ask]] = {
     ],
     "list_overall_values": [Ask({"metricId": "views"}, query=SEEN, is_shown=False)],
     "get_timeseries_data": [Ask({"metricId": "views"}, query=SEEN, is_shown=False)],
+    "create-webhook": [Ask(body={"url": "https://hook.example/"}, status=201)],
+    "list-webhooks": [Ask()],
+    "get-webhook": [Ask(WEBHOOK)],
+    "update-webhook": [Ask(WEBHOOK, body={"name": "taken over"})],
+    "delete-webhook": [Ask(WEBHOOK)],
+    "rotate-webhook-secret": [Ask(WEBHOOK, body={})],
+    "test-webhook": [Ask(WEBHOOK, status=201)],
+    "list-webhook-deliveries": [Ask(WEBHOOK, beside=("delivery",))],
+    "get-webhook-delivery": [Ask(WEBHOOK_AND_DELIVERY)],
+    "replay-webhook-delivery": [Ask(WEBHOOK_AND_DELIVERY)],
+    "replay-webhook-events": [Ask(WEBHOOK, body={"from": "2020-01-01T00:00:00Z"})],
     "get-workspace": [Ask()],
     "create-access-token": [Ask(body=TOKEN, status=201)],
     "list-access-tokens": [Ask()],
@@ -196,6 +210,18 @@ async def _alert(world: World) -> str:
     return str((await world.created("/data/alerts", ALERT))["id"])
 
 
+async def _webhook(world: World) -> str:
+    """Active, as if its URL had answered."""
+    made = str((await world.created("/webhooks", {"url": "https://hook.example/ours"}))["id"])
+    async with world.db.unit() as tx:
+        await tx.execute(text("update webhook_endpoints set status = 'active' where id = :id"), {"id": made})
+    return made
+
+
+async def _delivery(world: World) -> str:
+    return str((await world.created(f"/webhooks/{await world.id_of('webhook')}/test"))["id"])
+
+
 async def _signing_key(world: World) -> str:
     return str((await world.created("/iam/signing-keys"))["id"])
 
@@ -234,6 +260,8 @@ MAKERS: dict[str, Callable[[World], Awaitable[str]]] = {
     "upload": _upload,
     "access_token": _access_token,
     "alert": _alert,
+    "webhook": _webhook,
+    "delivery": _delivery,
     "signing_key": _signing_key,
     "drm_configuration": _drm_configuration,
     "live_stream": _live_stream,
