@@ -1,7 +1,7 @@
 """The cache in front of the tables: bounded, and never older than a change that was announced."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 
 import pytest
 from tests import footage
