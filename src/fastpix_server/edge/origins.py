@@ -131,9 +131,11 @@ class Origins:
         if answer.status != 200 or answer.max_age_s <= 0:
             return
         self._drop(url)
-        self._kept[url] = (time.monotonic() + min(answer.max_age_s, MAX_KEPT_S), answer)
+        now_s = time.monotonic()
+        self._kept[url] = (now_s + min(answer.max_age_s, MAX_KEPT_S), answer)
         self._kept_bytes += len(answer.body)
-        while self._kept_bytes > MAX_KEPT_BYTES:
+        # Nobody asks again for most of them: the oldest go when their time is over, not when there is no more room.
+        while self._kept and (self._kept_bytes > MAX_KEPT_BYTES or next(iter(self._kept.values()))[0] < now_s):
             self._drop(next(iter(self._kept)))
 
     def _drop(self, url: str) -> None:

@@ -19,6 +19,7 @@ MAX_MISSING = 256  # more at once is an outage: a key frame is cheaper
 MAX_JUMP = 3000
 
 KEY_EVERY_S = 2.0  # one per segment
+FIRST_KEY_S = 1.0  # and the first segment is shorter: viewers wait for it
 KEY_AGAIN_S, KEY_AGAIN_MAX_S = 0.5, 4.0
 
 _WRAP = 1 << 16
@@ -166,11 +167,14 @@ class KeyFrames:
 
     def __init__(self) -> None:
         self._came_s: float | None = None
+        self._every_s = FIRST_KEY_S
         self._is_lost = False
         self._asked_s: float | None = None
         self._pause_s = KEY_AGAIN_S
 
     def came(self, now_s: float) -> None:
+        if self._came_s is not None:
+            self._every_s = KEY_EVERY_S
         self._came_s, self._asked_s = now_s, None
         self._is_lost = False
         self._pause_s = KEY_AGAIN_S
@@ -184,7 +188,7 @@ class KeyFrames:
 
     def is_due(self, now_s: float) -> bool:
         """Whether to ask now; whoever is told so asks."""
-        is_needed = self._is_lost or self._came_s is None or now_s - self._came_s >= KEY_EVERY_S
+        is_needed = self._is_lost or self._came_s is None or now_s - self._came_s >= self._every_s
         if not is_needed or (self._asked_s is not None and now_s - self._asked_s < self._pause_s):
             return False
         if self._asked_s is not None:

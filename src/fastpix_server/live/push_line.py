@@ -133,7 +133,11 @@ class Forward:
 
 async def addresses(host: str, port: int, kind: socket.SocketKind, policy: AddressPolicy) -> list[tuple[int, str]]:
     """(family, address) of everything that may be dialled. Raises PushFailed when it is nothing."""
-    found = await asyncio.get_running_loop().getaddrinfo(host, port, type=kind)
+    try:
+        async with asyncio.timeout(CONNECT_S):
+            found = await asyncio.get_running_loop().getaddrinfo(host, port, type=kind)
+    except TimeoutError:
+        raise PushFailed("the name of the target is not resolved in time") from None
     allowed = [(int(info[0]), str(info[4][0])) for info in found if policy.is_allowed(str(info[4][0]))]
     if not allowed:
         raise PushFailed("the address of the target is not a public one")

@@ -3,7 +3,16 @@
 import random
 
 from fastpix_server.ingest import rtp_recovery
-from fastpix_server.ingest.rtp_recovery import ASK_AGAIN_S, HOLE_S, KEY_EVERY_S, Assembly, KeyFrames, Missing, Packet
+from fastpix_server.ingest.rtp_recovery import (
+    ASK_AGAIN_S,
+    FIRST_KEY_S,
+    HOLE_S,
+    KEY_EVERY_S,
+    Assembly,
+    KeyFrames,
+    Missing,
+    Packet,
+)
 
 
 def stream(pictures: int, per_picture: int = 3, first: int = 65_530, *, marks: bool = True) -> list[Packet]:
@@ -133,7 +142,9 @@ def test_a_key_frame_is_asked_for_with_back_off_until_it_comes():
     keys = KeyFrames()
     assert asked_at(keys, 0.0, 20.0) == [0.0, 0.5, 1.5, 3.5, 7.5, 11.5, 15.5, 19.5]
     keys.came(20.0)
-    assert asked_at(keys, 20.0, 25.0) == [20.0 + KEY_EVERY_S, 22.5, 23.5]
+    assert asked_at(keys, 20.0, 21.25) == [20.0 + FIRST_KEY_S], "viewers wait for the first segment"
+    keys.came(21.25)
+    assert asked_at(keys, 21.25, 25.0) == [21.25 + KEY_EVERY_S, 23.75, 24.75]
     keys.came(25.0)
     keys.lost()
     keys.lost()

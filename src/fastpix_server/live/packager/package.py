@@ -26,6 +26,8 @@ MAX_OPEN_SEGMENT_BYTES = 64 << 20  # 4 s at 128 Mb/s
 MAX_WAITING = 2000
 # A rendition this far behind is not waited for; it gets gaps.
 MAX_BEHIND = 32
+# Players can begin when the first segment of a session is whole: it ends with the first key frame after this.
+FIRST_SEGMENT_S = 1.0
 _EARLY_S = 0.1  # a key frame this much before the target is taken rather than the next one
 # RFC 8216 4.3.3.1: durations are rounded to whole seconds before they are compared. A segment of sound may be half a
 # frame longer than the pictures (64 ms at 8 kHz), so the last tenth is left free.
@@ -206,7 +208,7 @@ class Package:
         """At this key frame, or is there time until the next one?"""
         length = start - self._cuts[-1].start
         early = duration / 2 if is_sound else _EARLY_S * CLOCK_HZ
-        if length >= SEGMENT_TARGET_S * CLOCK_HZ - early:
+        if length >= (FIRST_SEGMENT_S if self.target_duration_s is None else SEGMENT_TARGET_S) * CLOCK_HZ - early:
             return True
         # Before the target is chosen, short segments are hoped for: they make it small.
         limit = ((self.target_duration_s or TARGET_DURATIONS_S[0]) + _ROUNDING_S) * CLOCK_HZ
@@ -280,8 +282,12 @@ class Package:
             self._place(rendition, waiting.popleft(), middle)
 
     def _place(self, rendition: Rendition, sample: Placed, middle: float) -> None:
-        cut = next((c for c in reversed(self._cuts) if c.start <= middle and c.epoch == self.epoch), None)
         current = rendition.open_segment
+        newest = self._cuts[-1] if self._cuts else None
+        if newest is not None and current is not None and current.number == newest.number and newest.start <= middle:
+            rendition.add(sample)  # nearly always: it goes where the one before it went
+            return
+        cut = next((c for c in reversed(self._cuts) if c.start <= middle and c.epoch == self.epoch), None)
         if cut is None:
             self.dropped += 1
             return
