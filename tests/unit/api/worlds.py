@@ -60,6 +60,11 @@ ALERT = {"name": "ours", "metric": "playback_failure_percentage", "threshold": 0
 # Both ends are given, so that an answer is the same a second later.
 LATELY = {"timespan[]": [str(int(time.time()) - 3600), str(int(time.time()) + 3600)]}
 SEEN = {**LATELY, "filterby[]": ["viewer_id:{view}"]}
+PLAYLIST = {"name": "ours", "referenceId": "ours", "type": "manual"}
+EVER = {"startDate": "2020-01-01", "endDate": "2100-01-01"}
+SMART = {**PLAYLIST, "referenceId": "smart", "type": "smart", "playOrder": "createdDate ASC"}
+SMART = {**SMART, "metadata": {"createdDate": EVER}}
+LISTED = {"playlistId": "{playlist}"}
 UPLOAD = {"corsOrigin": "*", "pushMediaSettings": {"accessPolicy": "public"}}
 
 ASKS: dict[str, list[Ask]] = {
@@ -86,6 +91,20 @@ ASKS: dict[str, list[Ask]] = {
     "list-playback-ids": [Ask(MEDIA, beside=("playback_id",))],
     "delete-media-playback-id": [Ask(MEDIA, query={"playbackId": "{playback_id}"})],
     "get-playback-id": [Ask(MEDIA_AND_NAME)],
+    # A media that is not Ready yet.
+    "update-domain-restrictions": [Ask(MEDIA_AND_NAME, body=RULE, status=400)],
+    "update-user-agent-restrictions": [Ask(MEDIA_AND_NAME, body=RULE, status=400)],
+    "create-a-playlist": [Ask(body=PLAYLIST, status=201), Ask(body=SMART, status=201, is_shown=False)],
+    "get-all-playlists": [Ask()],
+    "get-playlist-by-id": [Ask(LISTED)],
+    "update-a-playlist": [Ask(LISTED, body={"name": "taken over", "description": ""})],
+    "delete-a-playlist": [Ask(LISTED)],
+    "add-media-to-playlist": [Ask(LISTED, body={"mediaIds": ["{media}"]}, status=422)],
+    "change-media-order-in-playlist": [
+        Ask(LISTED, body={"mediaIds": []}),
+        Ask(LISTED, body={"mediaIds": ["{media}"]}, status=422),
+    ],
+    "delete-media-from-playlist": [Ask(LISTED, body={"mediaIds": ["{media}"]}, status=422)],
     "list-live-clips": [Ask({"livestreamId": "{live_stream}"}, is_shown=False)],
     "create-new-stream": [Ask(body=LIVE_STREAM, status=201)],
     "get-all-streams": [Ask()],
@@ -184,6 +203,10 @@ async def _playback_id(world: World) -> str:
     return str(made["id"])
 
 
+async def _playlist(world: World) -> str:
+    return str((await world.created("/on-demand/playlists", {**PLAYLIST, "referenceId": "first"}))["id"])
+
+
 async def _upload(world: World) -> str:
     return str((await world.created("/on-demand/upload", UPLOAD))["uploadId"])
 
@@ -231,6 +254,7 @@ async def _view(world: World) -> str:
 MAKERS: dict[str, Callable[[World], Awaitable[str]]] = {
     "media": _media,
     "playback_id": _playback_id,
+    "playlist": _playlist,
     "upload": _upload,
     "access_token": _access_token,
     "alert": _alert,
