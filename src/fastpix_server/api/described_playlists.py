@@ -76,3 +76,29 @@ class PlaylistPage(Described):
     success: Literal[True]
     data: list[ListedPlaylist]
     pagination: Pagination
+
+
+class StoredBytes(Described):
+    total_bytes: int
+    source_bytes: int = Field(description="What was uploaded or fetched.")
+    cache_bytes: int = Field(description="Made on demand; it can be made again.")
+    made_bytes: int = Field(description="Made once and kept.")
+    recording_bytes: int = Field(description="Recordings and clips of live streams.")
+    object_count: int
+
+
+class StoredMedia(StoredBytes):
+    media_id: str = UuidText
+    title: str = maybe()
+    counted_at: str = TimeText
+
+
+class StoredOfWorkspace(StoredBytes):
+    media_count: int
+    media: list[StoredMedia]
+
+
+class StorageAnswer(Described):
+    success: Literal[True]
+    data: StoredOfWorkspace
+    pagination: Pagination

@@ -15,6 +15,7 @@ from tests.unit.api.test_live_streams import publish
 
 from fastpix_server.live import sessions_store
 from fastpix_server.media import recordings, service
+from fastpix_server.media.storage import StorageJobs
 
 REFERENCE = Path(__file__).parents[3] / "docs" / "reference" / "api.md"
 
@@ -103,6 +104,9 @@ async def test_every_operation_answers_as_the_document_says(api, document):
     on.check("get-playback-id", 200, await http.get(f"{path}/playback-ids/{second['id']}"))
     revoke = {"playbackId": second["id"]}
     on.check("delete-media-playback-id", 200, await http.delete(f"{path}/playback-ids", params=revoke))
+    await StorageJobs(api.db, api.context.storage, cache_max_bytes=0).run()
+    stored = on.check("get-storage", 200, await http.get("/iam/storage"))
+    assert [one["totalBytes"] for one in stored["media"]] == [0, 0]
     on.check("get-workspace", 200, await http.get("/iam/workspace"))
     token_path, token = "/iam/access-tokens", {"name": "ci", "permissions": ["video:read"]}
     pair = on.check("create-access-token", 201, await http.post(token_path, json=token))

@@ -118,7 +118,7 @@ async def test_a_deleted_media_leaves_its_playlists_and_a_deleted_playlist_leave
 
 
 async def test_any_series_of_changes_gives_the_list_that_a_plain_list_would_give(api: Api):
-    chance = random.Random(20261126)  # noqa: S311 no secret
+    chance = random.Random(20261126)
     media = await ready(api, *["2026-05-01"] * 7)
     playlist, model = await manual(api, limit=5), []
     path = f"{ROOT}/{playlist}/media"

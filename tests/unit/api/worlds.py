@@ -20,7 +20,10 @@ from fastpix_server.access import service as access
 from fastpix_server.access.model import NewToken
 from fastpix_server.api.context import ApiContext
 from fastpix_server.api.unit import UnitRoute
+from fastpix_server.base import clock
 from fastpix_server.db.pool import Database
+from fastpix_server.media import storage_store
+from fastpix_server.media.storage_store import Sizes
 
 PLACE = re.compile(r"\{(\w+)\}")
 
@@ -155,6 +158,7 @@ ASKS: dict[str, list[Ask]] = {
     "list_overall_values": [Ask({"metricId": "views"}, query=SEEN, is_shown=False)],
     "get_timeseries_data": [Ask({"metricId": "views"}, query=SEEN, is_shown=False)],
     "get-workspace": [Ask()],
+    "get-storage": [Ask(beside=("media",))],
     "create-access-token": [Ask(body=TOKEN, status=201)],
     "list-access-tokens": [Ask()],
     "get-access-token": [Ask({"accessTokenId": "{access_token}"})],
@@ -195,6 +199,8 @@ class World:
 
 async def _media(world: World) -> str:
     media = await world.created("/on-demand", {**VIDEO, "title": "ours", "metadata": {"ours": "yes"}})
+    async with world.db.unit() as tx:  # as if it had been counted
+        await storage_store.save(tx, str(media["id"]), Sizes(1, 2, 3, 4), 5, clock.now())
     return str(media["id"])
 
 
