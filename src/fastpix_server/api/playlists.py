@@ -20,9 +20,7 @@ _ONE = "/on-demand/playlists/{playlistId}"
 _MEDIA = "/on-demand/playlists/{playlistId}/media"
 
 
-@routes.post(
-    _PATH, operation_id="create-a-playlist", **answers(PlaylistAnswer, 401, 403, 409, 413, 422, status=201)
-)
+@routes.post(_PATH, operation_id="create-a-playlist", **answers(PlaylistAnswer, 401, 403, 409, 413, 422, status=201))
 async def create_playlist(request: Request, body: CreatePlaylist) -> Response:
     """A manual one is empty; a smart one is filled now, once, with the Ready media of its date ranges."""
     return success(await playlists.create(tx_of(request), principal(request).workspace_id, body), status=201)

@@ -69,9 +69,9 @@ class CreatePlaylist(Request):
     reference_id: Name
     type: Literal["manual", "smart"]
     description: Description | None = None
-    limit: Annotated[
-        int, between(1, MEDIA_MAX), Field(json_schema_extra={"minimum": 1, "maximum": MEDIA_MAX})
-    ] = MEDIA_MAX
+    limit: Annotated[int, between(1, MEDIA_MAX), Field(json_schema_extra={"minimum": 1, "maximum": MEDIA_MAX})] = (
+        MEDIA_MAX
+    )
     play_order: PlayOrder | None = Field(default=None, validate_default=True)
     metadata: Filters | None = Field(default=None, validate_default=True)
 

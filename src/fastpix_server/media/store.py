@@ -28,9 +28,7 @@ _PAGE = {
     f" order by created_at {direction}, id {direction} limit :limit offset :skip"
     for direction in ("asc", "desc")
 }
-_FIND_MANY = (
-    f"select {_COLUMNS} from media where workspace_id = :workspace_id and id = any(cast(:ids as uuid[]))"  # noqa: S608
-)
+_FIND_MANY = f"select {_COLUMNS} from media where workspace_id = :workspace_id and id = any(cast(:ids as uuid[]))"  # noqa: S608
 _READY_BETWEEN = {
     direction: "select id from media where workspace_id = :workspace_id and status = 'Ready'"  # noqa: S608 fixed names
     " and created_at >= :created_from and created_at < :created_to and updated_at >= :updated_from"

@@ -153,8 +153,6 @@ async def claim(tx: Tx, shelf: Shelf, *, unused_s: float) -> bool:
 
 async def forget_empty(tx: Tx, *, unused_s: float) -> None:
     await tx.execute(
-        text(
-            "delete from playback_shelves where size_bytes = 0 and used_at < now() - make_interval(secs => :unused)"
-        ),
+        text("delete from playback_shelves where size_bytes = 0 and used_at < now() - make_interval(secs => :unused)"),
         {"unused": unused_s},
     )

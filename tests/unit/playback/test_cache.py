@@ -30,9 +30,9 @@ clear = st.one_of(
 wishes = st.one_of(
     clear,
     st.builds(Protected, clear),
-    st.builds(Picture, st.integers(0, 10**9 - 1), st.integers(0, 9999), st.integers(0, 9999), st.just("crop"), st.just("webp")),
+    st.builds(Picture, st.integers(0, 10**9 - 1), st.integers(0, 9999), st.just(0), st.just("crop"), st.just("webp")),
     st.builds(Sheet, st.integers(0, 10), st.sampled_from(("jpg", "png"))),
-)  # fmt: skip
+)
 
 
 @given(wishes)
