@@ -8,7 +8,8 @@ from tests.unit.keys.signing import KID, PLAYBACK_ID, WORKSPACE_ID, pair
 
 from fastpix_server.ingest import whip, whip_model
 from fastpix_server.keys import service, tokens
-from fastpix_server.playback import signed_path
+from fastpix_server.media import storage
+from fastpix_server.playback import admission, cache, signed_path
 
 ROOT = Path(__file__).parents[2]
 GUIDE = (ROOT / "docs" / "guide" / "signed-playback.md").read_text()
@@ -42,3 +43,11 @@ def test_the_limits_that_the_guide_of_whip_names_are_the_limits() -> None:
     assert f"connected after {whip.CONNECT_S:.0f} s" in guide
     assert f"sends nothing for {whip.SILENCE_S:.0f} s" in guide
     assert f"one every {whip.KEY_FRAME_S:.0f} s" in guide
+
+
+def test_the_limits_that_the_guides_of_storage_and_playlists_name_are_the_limits() -> None:
+    stored, lists = ((ROOT / "docs" / "guide" / f"{name}.md").read_text() for name in ("storage", "playlists"))
+    assert f"the {storage.TOP_MEDIA} largest" in " ".join(stored.split())
+    assert f"until {cache.LOW_WATER:.0%} are left".replace("%", " %") in stored
+    assert (cache.UNUSED_S, cache.NOTE_EVERY_S) == (420, 300)  # seven minutes, and decision 49
+    assert f"most {admission.MAX_TOKENS}." in lists

@@ -9,14 +9,16 @@ from sqlalchemy import text
 from tests import footage
 from tests.journeys.gated import add_key
 from tests.planned import planned
-from tests.playing import Playing, Published
+from tests.playing import Playing, Published, until
 from tests.unit.keys.signing import claims, pair, token
 
 from fastpix_server.access import service as access
 from fastpix_server.base import ids
 from fastpix_server.edge import playlists as pages
 from fastpix_server.media import playlists
+from fastpix_server.media import service as media
 from fastpix_server.media.playlist_schemas import CreatePlaylist
+from fastpix_server.media.schemas import Rules
 from fastpix_server.playback import service as playback
 
 ONLY_HERE: dict[str, object] = {"domains": {"defaultPolicy": "deny", "allow": ["example.com"], "deny": []}}
@@ -138,6 +140,29 @@ async def test_an_open_id_is_preferred_and_a_revoked_one_is_gone(house: House) -
     assert await house.titles(playlist) == []
     [item] = await house.items(playlist, house.token(film))
     assert item["playbackId"] == film.playback_id
+
+
+async def test_a_changed_restriction_bites_at_once_and_the_other_ids_of_the_media_do_not_feel_it(house: House) -> None:
+    film = await house.film("film")
+    async with house.stage.db.unit() as tx:
+        other = await playback.create_id(
+            tx, workspace_id=house.workspace_id, target_id=film.media_id, access_policy="public", resolution="480p"
+        )
+    for playback_id in (film.playback_id, other.id):
+        assert (await house.edge.get(f"/{playback_id}.m3u8")).status_code == 200
+    rules = Rules.model_validate({"defaultPolicy": "allow", "deny": ["BadBot"]})
+    async with house.stage.db.unit() as tx:
+        await media.restrict_playback_id(tx, house.workspace_id, film.media_id, film.playback_id, "userAgents", rules)
+
+    async def status(playback_id: str, agent: str) -> int:
+        return (await house.edge.get(f"/{playback_id}.m3u8", headers={"User-Agent": agent})).status_code
+
+    async def is_refused() -> bool:
+        return await status(film.playback_id, "BadBot/1") == 403
+
+    await until(is_refused, timeout_s=60)
+    assert await status(film.playback_id, "badbot/1") == 200  # upper and lower case are told apart
+    assert await status(other.id, "BadBot/1") == 200
 
 
 async def test_a_playlist_id_is_no_playback_id(house: House) -> None:
