@@ -78,6 +78,8 @@ LIVE_BY_TOKEN = [*RECORDED_BY_TOKEN.values(), "/{id}/{revision}/source/0.0.m4s",
 LIVE_BY_PATH = [*RECORDED_BY_PATH.values(), "/{id}/{pass}/{revision}/source/0.0.m4s"]
 # Nothing of a media is behind these: page and script are the same for every id, and uploads have keys of their own.
 NO_MEDIA = {"/play/{playback_id}", "/play/assets/{digest}/{name}", "/beacon.js", "/upload/{upload_id}"}
+# Names what the gate would let the asker play, each by its playback id (tests/unit/edge/test_playlists.py).
+NO_MEDIA |= {"/play/playlist/{playlist_id}", "/play/playlist/{playlist_id}/items"}
 
 
 async def test_every_kind_of_url_that_the_edge_has_is_a_row_of_this_matrix(house: House) -> None:

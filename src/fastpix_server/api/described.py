@@ -289,6 +289,7 @@ def refusals(*codes: int) -> dict[int | str, dict[str, Any]]:
         401: "Who are you?",
         403: "The access token lacks a permission",
         404: "No such thing in the workspace",
+        409: "Something of that name exists already",
         413: "The body is too large",
         422: "The payload or a parameter is malformed; every bad field is named",
         429: "Slow down; Retry-After says for how long",

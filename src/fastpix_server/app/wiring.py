@@ -207,7 +207,8 @@ def make_origin_auth(platform: Platform) -> "OriginAuth":
 def make_segment_maker(platform: Platform) -> "SegmentMaker":
     from fastpix_server.playback.worker import SegmentMaker
 
-    return SegmentMaker(platform.db, platform.listener, platform.storage)
+    maximum = platform.settings.cache_max_bytes
+    return SegmentMaker(platform.db, platform.listener, platform.storage, cache_max_bytes=maximum)
 
 
 def make_courier(platform: Platform) -> "Courier":
@@ -233,6 +234,7 @@ def make_registry(platform: Platform, maker: "SegmentMaker") -> "Registry":
     from fastpix_server.live.recordings import RecordingJobs
     from fastpix_server.media.fetch import FetchLimits, MediaFetch
     from fastpix_server.media.jobs import MediaJobs
+    from fastpix_server.media.storage import StorageJobs
     from fastpix_server.media.uploads import UploadJobs
     from fastpix_server.outbox import events
     from fastpix_server.playback import service as playback
@@ -245,6 +247,7 @@ def make_registry(platform: Platform, maker: "SegmentMaker") -> "Registry":
     limits = FetchLimits(max_size_bytes=settings.fetch.max_size_bytes, total_s=settings.fetch.timeout_s)
     MediaFetch(platform.db, platform.storage, AddressPolicy(settings.fetch.allow_cidrs), limits).register(registry)
     UploadJobs(platform.db, platform.storage, settings.urls.public).register(registry)
+    StorageJobs(platform.db, platform.storage, cache_max_bytes=settings.cache_max_bytes).register(registry)
     RecordingJobs(platform.db, platform.storage.objects).register(registry)
     LiveJobs(platform.db).register(registry)
     ClipJobs(platform.db, platform.storage.objects).register(registry)

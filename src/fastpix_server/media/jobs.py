@@ -26,6 +26,7 @@ from fastpix_server.media import service, states, store
 from fastpix_server.media.model import Media
 from fastpix_server.media.service import Prepared
 from fastpix_server.media.states import Status
+from fastpix_server.storage import keys
 from fastpix_server.storage.open import Storage
 from fastpix_server.storage.port import ObjectMissing
 
@@ -94,11 +95,18 @@ class MediaJobs:
             await service.fail(tx, media_id, "service_fault", GAVE_UP)
 
     async def erase(self, media_id: str) -> None:
-        """Every byte that belongs to the media: what the user sent, and all that was made of it."""
+        """Every byte that belongs to the media: what the user sent, and all that was made of it. Raises ServiceFault
+        when something is there again afterwards: somebody was still writing."""
         objects = self._storage.objects
-        count = 0
-        for prefix in (f"sources/{media_id}", f"media/{media_id}", f"live/{media_id}"):
+        await self._storage.staging.discard(media_id)
+        count, left = 0, 0
+        for prefix in keys.prefixes_of(media_id).values():
+            for key in await objects.list_sizes(prefix):
+                await self._storage.sources.forget(key)
             count += await objects.delete_prefix(prefix)
+            left += len(await objects.list_sizes(prefix))
+        if left:
+            raise ServiceFault("erase_incomplete", f"{left} objects of media {media_id} are left.")
         _log.info("media_erased", media_id=media_id, objects=count)
 
     async def _begin(self, media_id: str) -> Media | None:

@@ -17,7 +17,7 @@ from fastpix_server.engine.source import Source
 from fastpix_server.jobs.queue import enqueue
 from fastpix_server.media import states, store, wire
 from fastpix_server.media.model import Media, Track
-from fastpix_server.media.schemas import CreateMedia, MediaOptions, NewPlaybackId, Policy, UpdateMedia
+from fastpix_server.media.schemas import CreateMedia, MediaOptions, NewPlaybackId, Policy, Rules, UpdateMedia
 from fastpix_server.media.states import Status
 from fastpix_server.media.telling import tell
 from fastpix_server.playback import service as playback
@@ -303,6 +303,27 @@ async def delete_playback_id(tx: Tx, workspace_id: str, media_id: str, playback_
     await get(tx, workspace_id, media_id, lock=True)
     if not await playback.delete_id(tx, media_id, playback_id):
         raise _no_playback_id()
+
+
+async def restrict_playback_id(
+    tx: Tx,
+    workspace_id: str,
+    media_id: str,
+    playback_id: str,
+    kind: Literal["domains", "userAgents"],
+    rules: Rules,
+) -> dict[str, Any]:
+    """Replaces one of the two rules; holds for viewers at the commit. Raises BadState before the media is Ready."""
+    media = await get(tx, workspace_id, media_id, lock=True)
+    if await playback.find_id(tx, media_id, playback_id) is None:
+        raise _no_playback_id()
+    if media.status != Status.READY:
+        raise errors.BadState(
+            "The media is still being prepared, or it failed.", message="media is not ready for updates"
+        )
+    wanted: dict[str, Any] = rules.model_dump(by_alias=True)
+    await playback.restrict_id(tx, media_id, playback_id, kind, wanted)
+    return wanted
 
 
 def _no_playback_id() -> errors.NotFound:

@@ -4,6 +4,7 @@ Every function takes the caller's transaction; a media comes back complete, trac
 """
 
 from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
 from typing import Any, Literal
 
 from sqlalchemy import RowMapping, text
@@ -25,6 +26,13 @@ _TRACKS = (
 _PAGE = {
     direction: f"select {_COLUMNS} from media where workspace_id = :workspace_id"  # noqa: S608 fixed names
     f" order by created_at {direction}, id {direction} limit :limit offset :skip"
+    for direction in ("asc", "desc")
+}
+_FIND_MANY = f"select {_COLUMNS} from media where workspace_id = :workspace_id and id = any(cast(:ids as uuid[]))"  # noqa: S608
+_READY_BETWEEN = {
+    direction: "select id from media where workspace_id = :workspace_id and status = 'Ready'"  # noqa: S608 fixed names
+    " and created_at >= :created_from and created_at < :created_to and updated_at >= :updated_from"
+    f" and updated_at < :updated_to order by created_at {direction}, id {direction} limit :limit"
     for direction in ("asc", "desc")
 }
 _CLIPS_PAGE = {
@@ -107,6 +115,41 @@ async def page(
         text("select count(*) from media where workspace_id = :workspace_id"), {"workspace_id": workspace_id}
     )
     return found, int(total.scalar_one())
+
+
+async def find_many(tx: Tx, workspace_id: str, media_ids: Sequence[str], *, lock: bool = False) -> list[Media]:
+    """Those of the workspace among them, in no order; `lock` keeps them from being deleted until the commit."""
+    result = await tx.execute(
+        text(_FIND_MANY + (" for key share" if lock else "")),
+        {"workspace_id": workspace_id, "ids": list(media_ids)},
+    )
+    return await _complete(tx, result.mappings().all())
+
+
+async def ready_between(
+    tx: Tx,
+    workspace_id: str,
+    *,
+    created: tuple[datetime, datetime] | None,
+    updated: tuple[datetime, datetime] | None,
+    order: Literal["asc", "desc"],
+    limit: int,
+) -> list[str]:
+    """Ids of Ready media by time of creation. Bounds are half open; None bounds nothing."""
+    anything = (datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC))
+    (created_from, created_to), (updated_from, updated_to) = created or anything, updated or anything
+    result = await tx.execute(
+        text(_READY_BETWEEN[order]),
+        {
+            "workspace_id": workspace_id,
+            "created_from": created_from,
+            "created_to": created_to,
+            "updated_from": updated_from,
+            "updated_to": updated_to,
+            "limit": limit,
+        },
+    )
+    return [str(media_id) for media_id in result.scalars()]
 
 
 async def clips_page(

@@ -10,7 +10,7 @@ import dataclasses
 import math
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from typing import Any, Generic, Protocol, TypedDict, TypeVar
 
 from prometheus_client import Counter
@@ -41,6 +41,9 @@ MAX_TARGETS = 256
 # A refusal is a line in the log once in this time per id and reason; every one is counted.
 TELL_EVERY_S = 10.0
 MAX_TOLD = 1000
+# Tokens that one request may bring for the items of a playlist: an address holds about ten, a long one of ours a few
+# more; what is beyond counts as not brought.
+MAX_TOKENS = 50
 # Tokens of one minute share their paths below a live stream, so that a cache in front of us is of use.
 LIVE_ROUND_S = 60
 
@@ -298,6 +301,32 @@ class Admission:
                 "The media behind this playback id is still being prepared, or it failed.", message="media is not ready"
             )
         return _stored(found, target, self._shown(found, target.revision, target, credential, brought))
+
+    async def openable(
+        self, named: Sequence[PlaybackId], viewer: gate.Viewer, texts: Sequence[str]
+    ) -> dict[str, int | None]:
+        """Which of these ids of one workspace the gate would let this viewer into, and which of the tokens opens it
+        (None: it needs none). Encrypted ids are never among them. Nobody is refused by this, so nothing is logged.
+
+        Each token is proven once and tried for the ids that it names: the cost is that of tokens plus ids, not of
+        their product.
+        """
+        if not named:
+            return {}
+        by_id: dict[str, int] = {}
+        checks = (self._door.genuine(text, named[0].workspace_id) for text in texts[:MAX_TOKENS])
+        for n, proven in enumerate(await asyncio.gather(*checks)):
+            if isinstance(proven, tokens.Genuine):
+                for playback_id in tokens.named_ids(proven):
+                    by_id.setdefault(playback_id, n)
+        found: dict[str, int | None] = {}
+        for one in named:
+            token = None if one.access_policy == "public" else by_id.get(one.id)
+            credential = await self._credential(one, NOTHING if token is None else Brought(tokens=(texts[token],)))
+            decision = gate.decide(one.access_policy, credential, one.access_restrictions, viewer, self._now_s())
+            if isinstance(decision, gate.Allowed) and one.access_policy != "drm":
+                found[one.id] = token
+        return found
 
     async def _live(
         self, found: PlaybackId, target: LiveTarget, credential: gate.Credential, brought: Brought

@@ -34,7 +34,8 @@ SLICE_S = 45.0
 NICE = 15
 
 # more: call again. others: what is left is being made by other workers, who will finish. done: nothing is left to do.
-Progress = Literal["more", "others", "done"]
+# full: the cache has reached its quota, and what nobody has asked for is not worth dropping something for.
+Progress = Literal["more", "others", "done", "full"]
 
 
 @dataclasses.dataclass(slots=True, eq=False)
@@ -85,6 +86,8 @@ class Fill:
                 return "more"
             if not await self._is_published(target):
                 return "done"
+            if not await self._shop.has_room():
+                return "full"
             if not await self._next_piece(opened, missing):
                 return "others"
         await self._finish(target)
@@ -110,7 +113,7 @@ class Fill:
         for rendition in target.renditions:
             key = target.init_key(rendition.name)
             if await self._shop.objects.size(key) is None:
-                await self._shop.objects.put(key, await init_of(opened, rendition))
+                await self._shop.put(target.id, key, await init_of(opened, rendition))
 
     async def _next_piece(self, opened: OpenTarget, missing: "_Missing") -> bool:
         """One chunk, or one track's sound; False when all that is left is claimed by others.
@@ -160,7 +163,7 @@ class Fill:
         chunk = _Chunk(target.id, frozenset(v.name for v in rungs), {v.name: start for v in rungs}, end, Control())
 
         async def keep(name: str, k: int, segment: bytes) -> None:
-            await self._shop.objects.put(target.segment_key(name, k), segment)
+            await self._shop.put(target.id, target.segment_key(name, k), segment)
             await self._shop.objects.delete(target.fast_segment_key(name, k))
             chunk.next_k[name] = k + 1
             made_total.labels("video", "fill").inc()
@@ -194,7 +197,7 @@ class Fill:
 
         async def keep(name: str, k: int, segment: bytes) -> None:
             if not await self._shop.is_stored([target.segment_key(name, k)]):
-                await self._shop.objects.put(target.segment_key(name, k), segment)
+                await self._shop.put(target.id, target.segment_key(name, k), segment)
             chunk.next_k[name] = k + 1
             made_total.labels("audio", "fill").inc()
 
@@ -211,7 +214,7 @@ class Fill:
         for k in ks:
             assert opened.copy is not None
             segment = await asyncio.to_thread(opened.copy.segment, name, k)
-            await self._shop.objects.put(opened.target.segment_key(name, k), segment)
+            await self._shop.put(opened.target.id, opened.target.segment_key(name, k), segment)
             made_total.labels("copy", "fill").inc()
 
     async def _finish(self, target: Target) -> None:

@@ -175,7 +175,7 @@ class Rung:
         final, fast = SegmentOf(self._rendition.name, k).keys(self._target)
         if not await self._shop.is_stored([final]):
             # Quick sound is as good as any: only pictures are made again by the fill.
-            await self._shop.objects.put(fast if self._is_video else final, segment)
+            await self._shop.put(self._target.id, fast if self._is_video else final, segment)
         await self._made(k)
 
     async def _made(self, k: int) -> None:
@@ -199,7 +199,8 @@ class Rung:
             raise ServiceFault("copy_missing", "The source of this rendition cannot be opened.")
         key = self._target.segment_key(self._rendition.name, k)
         with self._shop.lane.foreground():
-            await self._shop.objects.put(key, await asyncio.to_thread(copy.segment, self._rendition.name, k))
+            segment = await asyncio.to_thread(copy.segment, self._rendition.name, k)
+            await self._shop.put(self._target.id, key, segment)
         await self._made(k)
 
     async def _failed(self, k: int, error: Exception) -> None:

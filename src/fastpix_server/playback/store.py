@@ -307,6 +307,8 @@ async def delete_target(tx: Tx, target_id: str) -> None:
         ("playback_demands", "target_id"),
         ("playback_leases", "target_id"),
         ("playback_sizes", "target_id"),
+        ("playback_shelves", "target_id"),
+        ("playback_writes", "target_id"),
         ("playback_content_keys", "target_id"),
         ("playback_targets", "id"),
     ):
