@@ -1,0 +1,31 @@
+"""How the two clients wait, and how they keep slow files from stopping others.
+
+The asynchronous client uses the names that begin with `async_`; the synchronous one, which is generated from it, uses
+the same names without that.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from typing import TypeVar
+
+T = TypeVar("T")
+
+
+async def async_sleep(delay_s: float) -> None:
+    await asyncio.sleep(delay_s)
+
+
+def sleep(delay_s: float) -> None:
+    time.sleep(delay_s)
+
+
+async def async_apart(work: Callable[[], T]) -> T:
+    """`work` reads a file or counts for long: other tasks go on meanwhile."""
+    return await asyncio.to_thread(work)
+
+
+def apart(work: Callable[[], T]) -> T:
+    return work()
