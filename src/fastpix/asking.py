@@ -7,13 +7,12 @@ request that changes something carries one idempotency key for all of its attemp
 from __future__ import annotations
 
 import os
-import platform
+import sys
 import uuid
 from base64 import b64encode
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from importlib import metadata
 from typing import Any
 from urllib.parse import quote, urlsplit
 
@@ -128,7 +127,10 @@ def headers_of(asked: Request, options: Options, authorization: str) -> dict[str
 
 
 def user_agent() -> str:
-    return f"fastpix-client/{metadata.version('fastpix')} python/{platform.python_version()}"
+    from importlib import metadata  # slow to load, and only needed once there is something to send
+
+    version = ".".join(map(str, sys.version_info[:3]))
+    return f"fastpix-client/{metadata.version('fastpix')} python/{version}"
 
 
 When = int | datetime

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import random
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from email.utils import parsedate_to_datetime
 from time import time
 
 # Statuses that may be different next time. 524 is a proxy's "the origin took too long".
@@ -89,9 +89,13 @@ def _told_s(retry_after: str | None) -> float | None:
     if not retry_after:
         return None
     try:
-        return max(0.0, float(retry_after))
+        seconds = float(retry_after)
     except ValueError:
-        pass
+        seconds = None
+    if seconds is not None:
+        return max(0.0, seconds) if math.isfinite(seconds) else None
+    from email.utils import parsedate_to_datetime  # dates are rare here, and this is slow to load
+
     try:
         return max(0.0, parsedate_to_datetime(retry_after).timestamp() - time())
     except (ValueError, TypeError, OverflowError):

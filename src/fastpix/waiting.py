@@ -1,12 +1,11 @@
 """How the two clients wait, and how they keep slow files from stopping others.
 
 The asynchronous client uses the names that begin with `async_`; the synchronous one, which is generated from it, uses
-the same names without that.
+the same names without that. asyncio is loaded by those who use it: it takes as long as the rest of the client.
 """
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections.abc import Callable
 from typing import TypeVar
@@ -15,6 +14,8 @@ T = TypeVar("T")
 
 
 async def async_sleep(delay_s: float) -> None:
+    import asyncio
+
     await asyncio.sleep(delay_s)
 
 
@@ -24,6 +25,8 @@ def sleep(delay_s: float) -> None:
 
 async def async_apart(work: Callable[[], T]) -> T:
     """`work` reads a file or counts for long: other tasks go on meanwhile."""
+    import asyncio
+
     return await asyncio.to_thread(work)
 
 

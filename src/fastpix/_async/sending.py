@@ -86,17 +86,17 @@ class AsyncSending:
         stalls = 0
         while not said.is_complete:
             before = said.confirmed_bytes
+            trouble: errors.NoAnswer | errors.Refused | None = None
             try:
                 said = await self._send_chunk(before)
             except (errors.NoAnswer, errors.Refused) as fault:
-                stalls = await self._stalled(fault, stalls, before)
+                trouble = fault
+            if said.confirmed_bytes <= before:
+                stalls = await self._stalled(trouble, stalls, before)
+            if trouble is not None:
                 said = await self._settled(before)
-            if said.is_complete:
-                break
-            # An answer without a new byte is a failure too, or we would send the same bytes for ever.
-            stalls = 0 if said.confirmed_bytes > before else stalls + 1
-            if stalls > STALLS_MAX:
-                raise self._interrupted(said.confirmed_bytes, "the server takes no bytes")
+            if said.confirmed_bytes > before:
+                stalls = 0
             await self._remember(said.confirmed_bytes)
             self._tell(said.confirmed_bytes, said.confirmed_bytes)
         total = self._source.size_bytes
@@ -112,8 +112,8 @@ class AsyncSending:
             except (errors.NoAnswer, errors.Refused) as fault:
                 stalls = await self._stalled(fault, stalls, confirmed)
 
-    async def _stalled(self, fault: errors.NoAnswer | errors.Refused, stalls: int, confirmed: int) -> int:
-        """Waits, if waiting helps. How many times in a row that was."""
+    async def _stalled(self, fault: errors.NoAnswer | errors.Refused | None, stalls: int, confirmed: int) -> int:
+        """Waits, if waiting helps. How many times in a row that was. Without a fault the server took no new byte."""
         retry_after = None
         if isinstance(fault, errors.Refused):
             if not self._options.is_repeated(fault.status):
@@ -123,7 +123,7 @@ class AsyncSending:
         patient = replace(self._options.retries, attempts=STALLS_MAX + 1)
         wait_s = patient.wait_s(stalls, retry_after)
         if wait_s is None:
-            raise self._interrupted(confirmed, str(fault)) from fault
+            raise self._interrupted(confirmed, str(fault or "the server takes no bytes")) from fault
         await async_sleep(wait_s)
         return stalls
 

@@ -87,17 +87,17 @@ class Sending:
         stalls = 0
         while not said.is_complete:
             before = said.confirmed_bytes
+            trouble: errors.NoAnswer | errors.Refused | None = None
             try:
                 said = self._send_chunk(before)
             except (errors.NoAnswer, errors.Refused) as fault:
-                stalls = self._stalled(fault, stalls, before)
+                trouble = fault
+            if said.confirmed_bytes <= before:
+                stalls = self._stalled(trouble, stalls, before)
+            if trouble is not None:
                 said = self._settled(before)
-            if said.is_complete:
-                break
-            # An answer without a new byte is a failure too, or we would send the same bytes for ever.
-            stalls = 0 if said.confirmed_bytes > before else stalls + 1
-            if stalls > STALLS_MAX:
-                raise self._interrupted(said.confirmed_bytes, "the server takes no bytes")
+            if said.confirmed_bytes > before:
+                stalls = 0
             self._remember(said.confirmed_bytes)
             self._tell(said.confirmed_bytes, said.confirmed_bytes)
         total = self._source.size_bytes
@@ -113,8 +113,8 @@ class Sending:
             except (errors.NoAnswer, errors.Refused) as fault:
                 stalls = self._stalled(fault, stalls, confirmed)
 
-    def _stalled(self, fault: errors.NoAnswer | errors.Refused, stalls: int, confirmed: int) -> int:
-        """Waits, if waiting helps. How many times in a row that was."""
+    def _stalled(self, fault: errors.NoAnswer | errors.Refused | None, stalls: int, confirmed: int) -> int:
+        """Waits, if waiting helps. How many times in a row that was. Without a fault the server took no new byte."""
         retry_after = None
         if isinstance(fault, errors.Refused):
             if not self._options.is_repeated(fault.status):
@@ -124,7 +124,7 @@ class Sending:
         patient = replace(self._options.retries, attempts=STALLS_MAX + 1)
         wait_s = patient.wait_s(stalls, retry_after)
         if wait_s is None:
-            raise self._interrupted(confirmed, str(fault)) from fault
+            raise self._interrupted(confirmed, str(fault or "the server takes no bytes")) from fault
         sleep(wait_s)
         return stalls
 

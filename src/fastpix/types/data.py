@@ -56,9 +56,9 @@ class View(Shape, frozen=True, kw_only=True):
     country: str | None = None
     view_watch_time: float | None = None
     qoe_score: float | None = msgspec.field(name="QoeScore", default=None)
-    error_code: str | None = None
+    error_code: str | int | None = None
     error_message: str | None = None
-    error_id: str | None = None
+    error_id: str | int | None = None
 
 
 class TopContent(Shape, frozen=True, kw_only=True):
@@ -125,13 +125,13 @@ class ComparedMetric(Shape, frozen=True, kw_only=True):
 class PlayerError(Shape, frozen=True, kw_only=True):
     """`percentage` is the fraction of views that had it."""
 
-    code: str | None = None
+    code: str | int | None = None
     message: str | None = None
     count: int = 0
     percentage: float = 0.0
     last_seen: str | None = None
     notes: str = ""
-    id: str | None = None
+    id: str | int | None = None
     description: str | None = None
     unique_viewers_effected_percentage: float | None = None
 

@@ -89,7 +89,7 @@ class Subtitles(Part, frozen=True, kw_only=True):
 class Summary(Part, frozen=True, kw_only=True):
     """A text about the media; `summary_length` in words, 30 to 250."""
 
-    generate: bool = True
+    generate: bool
     summary_length: int | None = None
 
 

@@ -25,7 +25,7 @@ class ViewDetail(Shape, frozen=True, kw_only=True):
     events: tuple[ViewEvent, ...] = ()
     custom: Any = None
     fp_embed: bool | str | None = None
-    sign: str | None = None
+    sign: str | int | None = None
     asn_id: float | None = None
     asn_name: str | None = None
     average_bitrate: float | None = None
@@ -63,13 +63,13 @@ class ViewDetail(Shape, frozen=True, kw_only=True):
     device_type: str | None = None
     drm_type: str | None = None
     dropped_frame_count: float | None = None
-    error_code: str | None = None
+    error_code: str | int | None = None
     error_context: str | None = None
-    error_id: str | None = None
+    error_id: str | int | None = None
     error_message: str | None = None
     exit_before_video_start: bool | None = None
     experiment_name: str | None = None
-    fp_api_version: str | None = None
+    fp_api_version: str | float | None = None
     fp_embed_version: str | None = None
     fp_live_stream_id: str | None = None
     fp_playback_id: str | None = None
@@ -79,9 +79,9 @@ class ViewDetail(Shape, frozen=True, kw_only=True):
     insert_timestamp: datetime | None = None
     ip_address: str | None = None
     jump_latency: float | None = None
-    latitude: str | None = None
+    latitude: str | float | None = None
     live_stream_latency: float | None = None
-    longitude: str | None = None
+    longitude: str | float | None = None
     max_downscaling: float | None = None
     max_request_latency: float | None = None
     max_upscaling: float | None = None
