@@ -47,7 +47,7 @@ class Bucket:
         self.ranges.append(value)
         if found := re.fullmatch(r"bytes (\d+)-(\d+)/(\d+)", value):
             first, last, self.total = map(int, found.groups())
-            assert len(asked.body) == last - first + 1
+            assert len(asked.body) <= last - first + 1  # shorter when the sender gave up
             if first <= len(self.stored):
                 self.stored[first:] = asked.body
         return self.state()
