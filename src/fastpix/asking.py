@@ -12,7 +12,7 @@ import uuid
 from base64 import b64encode
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime, timezone
 from typing import Any
 from urllib.parse import quote, urlsplit
 
@@ -149,7 +149,7 @@ def timespan(value: Timespan | None) -> list[str] | None:
 def _epoch_s(when: When) -> int:
     if isinstance(when, int):
         return when
-    aware = when if when.tzinfo else when.replace(tzinfo=UTC)
+    aware = when if when.tzinfo else when.replace(tzinfo=timezone.utc)
     return int(aware.timestamp())
 
 
@@ -157,4 +157,4 @@ def moment(when: datetime | None) -> str | None:
     """ISO 8601. A time without a zone is UTC."""
     if when is None:
         return None
-    return (when if when.tzinfo else when.replace(tzinfo=UTC)).isoformat()
+    return (when if when.tzinfo else when.replace(tzinfo=timezone.utc)).isoformat()
