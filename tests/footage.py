@@ -306,10 +306,10 @@ def _frames(count: int, fps: Fraction, size: tuple[int, int]) -> Iterator[bytes]
 def _sound(seconds: float, rate_hz: int, channels: int) -> bytes:
     count = int(seconds * rate_hz)
     quiet = np.convolve(np.random.default_rng(2).normal(0, 600, count), np.ones(8) / 8, "same")
-    click = 12000 * click(rate_hz)
+    loud = 12000 * click(rate_hz)
     for second in range(int(np.ceil(seconds))):
-        end = min(count, second * rate_hz + len(click))
-        quiet[second * rate_hz : end] += click[: end - second * rate_hz]
+        end = min(count, second * rate_hz + len(loud))
+        quiet[second * rate_hz : end] += loud[: end - second * rate_hz]
     samples = np.clip(quiet, -32768, 32767).astype("<i2")
     return np.repeat(samples[:, None], channels, 1).tobytes()
 

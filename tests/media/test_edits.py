@@ -23,8 +23,7 @@ RATE_HZ = 48000
 async def edited(paths: list[Path], cuts: Cuts, edit: Edit | None = None, *, copy: bool = False) -> Plan:
     sources = [await probe(path, run=run) for path in paths]
     verdict = judge(paths[0], sources[0]) if copy else None
-    plan = make_edited_plan(sources, compose([whole(0, sources[0])], cuts), edit or Edit(), copy=verdict)
-    return plan
+    return make_edited_plan(sources, compose([whole(0, sources[0])], cuts), edit or Edit(), copy=verdict)
 
 
 async def shown(plan: Plan, paths: list[Path], folder: Path, *, order: list[int] | None = None) -> np.ndarray:
@@ -92,17 +91,17 @@ async def test_other_sizes_and_rates_are_joined_into_the_frame_of_the_base(tmp_p
     inserts = (Insert(two, Stretch(2, one, three)), Insert(None, Stretch(3, one, three)))
     plan = await edited(paths, Cuts(end_s=three, inserts=inserts, intro=Stretch(1, zero, two)))
     numbers = (await shown(plan, paths, tmp_path)).tolist()
-    intro, first, square, second, last = (
-        numbers[a * 30 : b * 30] for a, b in ((0, 2), (2, 4), (4, 6), (6, 7), (7, 9))
-    )
+    intro, first, square, second, last = (numbers[a * 30 : b * 30] for a, b in ((0, 2), (2, 4), (4, 6), (6, 7), (7, 9)))
     # 25 frames a second on a grid of 30: none is skipped, some are seen twice.
-    assert sorted(set(intro)) == list(range(50)) and intro == sorted(intro)
+    assert sorted(set(intro)) == list(range(50))
+    assert intro == sorted(intro)
     assert (first, second, last) == (frames((0, 2)), frames((2, 3)), frames((1, 3)))
     assert len(square) == 60
     # The square picture stands in the middle of the wide frame, with black at both sides.
     luma = picture_at(tmp_path / "v.mp4", 5, plan)
     border = (luma.shape[1] - luma.shape[0]) // 2
-    assert luma[:, : border - 4].max() < 24 and luma[:, -border + 4 :].max() < 24
+    assert luma[:, : border - 4].max() < 24
+    assert luma[:, -border + 4 :].max() < 24
     assert luma[:, border + 4 : -border - 4].std() > 20
     clicks = clicks_of(await heard(plan, paths, tmp_path))
     inside = [c for c in clicks if c % 1 == pytest.approx(0, abs=0.001) and round(c) in (1, 3, 5)]

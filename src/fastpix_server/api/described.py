@@ -106,6 +106,7 @@ class FailureReason(Described):
 class Media(Described):
     thumbnail: str = maybe()
     id: str = UuidText
+    source_media_id: str = maybe(description="The media that this one was made from.")
     workspace_id: str = UuidText
     stream_id: str = maybe(description="The live stream that it was recorded from, or cut out of.")
     metadata: dict[str, str]
@@ -155,8 +156,24 @@ class LiveClip(Described):
     failure_reason: FailureReason = maybe(description="Only when status is Failed. Ours, not in the FastPix API.")
 
 
+class ClipName(Described):
+    id: str = UuidText
+    access_policy: Policy
+
+
+class MediaClip(Described):
+    """A media that was made from another one."""
+
+    id: str = UuidText
+    duration: float = maybe(description="Seconds. HH:MM:SS for clients of older generations.")
+    status: MediaStatus
+    thumbnail: str = maybe()
+    created_at: str = TimeText
+    playback_ids: list[ClipName]
+
+
 class InputEcho(Described):
-    type: Literal["video"]
+    type: Literal["video", "watermark", "audio"]
     url: str
 
 
@@ -175,6 +192,7 @@ class CreatedMedia(Described):
     optimize_audio: bool
     title: str = maybe()
     creator_id: str = maybe()
+    source_media_id: str = maybe(description="The media that this one is made from.")
 
 
 class InputConfiguration(Described):
@@ -253,6 +271,12 @@ class CreatedMediaAnswer(Described):
 class MediaPage(Described):
     success: Literal[True]
     data: list[Media]
+    pagination: Pagination
+
+
+class MediaClipPage(Described):
+    success: Literal[True]
+    data: list[MediaClip]
     pagination: Pagination
 
 

@@ -4,12 +4,15 @@ The order of the filters and nearly every flag was measured (frame-exact on 19 k
 breaks without them. ffmpeg gets a local path chosen by us, never a URL and never a name that a user gave.
 """
 
+import bisect
+import dataclasses
 import os
 from collections.abc import Sequence
 from fractions import Fraction
 from pathlib import Path
 
 from fastpix_server.engine import binaries
+from fastpix_server.engine.edit import Piece
 from fastpix_server.engine.framing import composed, fitted, mark_inputs
 from fastpix_server.engine.launch import FIRST_OUTPUT_FD
 from fastpix_server.engine.plan import Plan, Timeline, VideoRendition
@@ -149,6 +152,37 @@ def seek_before(plan: Plan, k: int) -> Fraction:
         return max(Fraction(0), start_s - SEEK_MARGIN_S)
     key_s = Fraction(round(known_s * 1_000_000), 1_000_000)
     return max(Fraction(0), key_s if key_s - start_s < 1 / (2 * plan.timeline.fps) else start_s)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Spot:
+    """Where one frame of the timeline is found."""
+
+    k: int  # its segment
+    piece: Piece
+    video: VideoFacts
+    file_s: Fraction  # its time in the piece's file
+
+
+def spot(plan: Plan, frame: int) -> Spot:
+    """`frame` is clamped to the timeline. Only for plans with a picture."""
+    timeline = plan.timeline
+    frame = min(max(frame, 0), timeline.frames - 1)
+    k = bisect.bisect_right(timeline.cuts, frame) - 1
+    piece = plan.piece_at(k)
+    assert piece.video is not None
+    behind_s = Fraction((frame - timeline.cuts[k]) * timeline.frame_ticks, timeline.timescale)
+    return Spot(k, piece, piece.video, plan.file_s(k) + behind_s)
+
+
+def key_times(plan: Plan, piece: Piece) -> list[Fraction]:
+    """Key frames that segments of the piece begin at or after, as far as they are shown; in the file's time."""
+    end = plan.piece_end(piece)
+    end_s = piece.in_s + plan.timeline.start_s(end) - plan.timeline.start_s(piece.first)
+    known = {Fraction(k).limit_denominator(1_000_000) for k in plan.seeks_s[piece.first : end] if k is not None}
+    half_s = 1 / (2 * plan.timeline.fps)
+    # What was cut away must not come back as a picture.
+    return sorted(k for k in known if plan.edit is None or piece.in_s - half_s <= k < end_s - half_s)
 
 
 def grid_filters(video: VideoFacts, fps: Fraction, offset_s: Fraction, frames: int) -> str:

@@ -14,7 +14,7 @@ from prometheus_client import Counter
 
 from fastpix_server.base import log
 from fastpix_server.base.errors import MediaFault, ServiceFault, SourceFault
-from fastpix_server.engine import command, command_audio, command_mix, fragments
+from fastpix_server.engine import command, command_audio, command_mix, fragments, framing
 from fastpix_server.engine.fragments import FragmentError
 from fastpix_server.engine.plan import AAC_FRAME_SAMPLES, AudioRendition, Plan, VideoRendition
 from fastpix_server.engine.run import Control, Finished, Killed, Process, started
@@ -119,7 +119,7 @@ class _VideoJob:
         control: Control | None,
     ) -> None:
         self.plan, self.files, self.renditions, self.emit = plan, files, renditions, emit
-        self.marks = [files[mark.file] for mark in plan.edit.watermarks] if plan.edit else []
+        self.marks = framing.plan_marks(plan, files)
         self.fast, self.nice, self.threads, self.control = fast, nice, threads, control
         self.wrong = ""  # why a fragment did not match the plan; with no word of ffmpeg's it is our fault
 

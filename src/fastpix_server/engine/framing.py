@@ -26,6 +26,11 @@ def mark_inputs(marks: Sequence[Path]) -> list[str]:
     return arguments
 
 
+def plan_marks(plan: Plan, files: Sequence[Path]) -> list[Path]:
+    """The files of the plan's watermarks, in their order."""
+    return [files[mark.file] for mark in plan.edit.watermarks] if plan.edit else []
+
+
 def fitted(plan: Plan, video: VideoFacts, size: tuple[int, int]) -> tuple[int, int] | None:
     """The size of the picture inside a frame of `size`, or None when it fills the frame."""
     if plan.video is None or plan.edit is None:
@@ -40,7 +45,7 @@ def fitted(plan: Plan, video: VideoFacts, size: tuple[int, int]) -> tuple[int, i
     return min(_even(down * own), across), down
 
 
-def composed(plan: Plan, video: VideoFacts, size: tuple[int, int]) -> str:
+def composed(plan: Plan, video: VideoFacts, size: tuple[int, int], *, with_marks: bool = True) -> str:
     """Filters, with a comma after them, that make the frame of the timeline out of a picture of one file."""
     if plan.edit is None:
         return ""
@@ -52,7 +57,7 @@ def composed(plan: Plan, video: VideoFacts, size: tuple[int, int]) -> str:
             f"scale={inner[0]}:{inner[1]}:flags=bicubic:out_color_matrix=bt709:out_range=tv,setsar=1,format=yuv420p,"
             f"pad={size[0]}:{size[1]}:{across}:{down}:black,"
         )
-    if plan.edit.watermarks:
+    if plan.edit.watermarks and with_marks:
         if inner is None:
             filters += f"scale={size[0]}:{size[1]}:flags=bicubic:out_color_matrix=bt709:out_range=tv,setsar=1,"
         filters += "format=yuv420p" + "".join(_marked(i, mark, size) for i, mark in enumerate(plan.edit.watermarks))

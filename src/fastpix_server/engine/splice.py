@@ -59,10 +59,10 @@ def make_edited_plan(
     base = sources[0]
     if base.video is None and edit.watermarks:
         raise SourceFault("no_video", "A watermark needs a video; the media has only sound.")
-    heard = dataclasses.replace(base, audios=_audios(sources, stretches, edit))
+    shown = dataclasses.replace(base, audios=heard(sources, stretches, edit))
     copy = _unchanged(copy, edit)
-    if list(stretches) == [whole(0, base)] and all(a is b for a, b in zip(heard.audios, base.audios, strict=False)):
-        plan = planning.make_plan(heard, max_resolution=max_resolution, quality=quality, copy=copy)
+    if list(stretches) == [whole(0, base)] and all(a is b for a, b in zip(shown.audios, base.audios, strict=False)):
+        plan = planning.make_plan(shown, max_resolution=max_resolution, quality=quality, copy=copy)
         return _finished(plan, edit)
     tier, cap = ladder.TIERS[quality], planning.SHORT_SIDES[max_resolution]
     grid = _grid(base)
@@ -71,9 +71,9 @@ def make_edited_plan(
     if base.video is not None and copy is not None and copy.video is not None:
         candidate = planning.affordable(_copied(copy.video, runs), base.video, tier, cap)
     local = [_cuts(sources[run.file], run, grid, candidate) for run in runs]
-    timeline = _timeline(grid, local, has_sound=bool(heard.audios), is_audio_only=base.video is None)
+    timeline = _timeline(grid, local, has_sound=bool(shown.audios), is_audio_only=base.video is None)
     videos = planning.video_renditions(base.video, timeline, candidate, tier, cap) if base.video else ()
-    pieces, seeks = _pieces(sources, runs, local, grid, heard.audios)
+    pieces, seeks = _pieces(sources, runs, local, grid, shown.audios)
     plan = Plan(
         revision="",
         container=base.container,
@@ -83,7 +83,7 @@ def make_edited_plan(
         video=None if base.video is None else dataclasses.replace(base.video, keyframes_s=None),
         seeks_s=seeks,
         videos=videos,
-        audios=planning.audio_renditions(heard, timeline, None, tier),
+        audios=planning.audio_renditions(shown, timeline, None, tier),
     )
     return _finished(plan, dataclasses.replace(edit, pieces=pieces))
 
@@ -102,7 +102,7 @@ def _unchanged(copy: CopyVerdict | None, edit: Edit) -> CopyVerdict | None:
     return CopyVerdict(video, audios) if video or audios else None
 
 
-def _audios(sources: Sequence[Source], stretches: Sequence[Stretch], edit: Edit) -> tuple[AudioFacts, ...]:
+def heard(sources: Sequence[Source], stretches: Sequence[Stretch], edit: Edit) -> tuple[AudioFacts, ...]:
     """One for each sound of the plan: the base's own; or that of the file that replaces it; or the first there is."""
     if edit.swap is not None:
         return _sounds_of(sources[edit.swap.file], edit.swap.stream)
@@ -205,7 +205,7 @@ def _pieces(
     runs: Sequence[_Run],
     local: Sequence[tuple[int, ...]],
     grid: Fraction,
-    heard: Sequence[AudioFacts],
+    audios: Sequence[AudioFacts],
 ) -> tuple[tuple[Piece, ...], tuple[float | None, ...]]:
     """The pieces, and for each segment where decoding begins in its file."""
     pieces: list[Piece] = []
@@ -218,7 +218,7 @@ def _pieces(
                 file=run.file,
                 in_s=run.in_s,
                 video=None if source.video is None else dataclasses.replace(source.video, keyframes_s=None),
-                streams=_streams(source, run.file, heard),
+                streams=_streams(source, run.file, audios),
             )
         )
         keys = source.video.keyframes_s if source.video else None
@@ -226,8 +226,8 @@ def _pieces(
     return tuple(pieces), tuple(seeks)
 
 
-def _streams(source: Source, file: int, heard: Sequence[AudioFacts]) -> tuple[int, ...]:
+def _streams(source: Source, file: int, audios: Sequence[AudioFacts]) -> tuple[int, ...]:
     """The base has a stream for each sound; the first sound of another file is heard in all of them."""
     if file == 0:
-        return tuple(facts.stream_index for facts in heard)
-    return (source.audios[0].stream_index if source.audios else SILENT,) * len(heard)
+        return tuple(facts.stream_index for facts in audios)
+    return (source.audios[0].stream_index if source.audios else SILENT,) * len(audios)
