@@ -8,14 +8,17 @@ import pytest
 from tests import footage
 from tests.media.making import Made, warnings_of
 
+from fastpix_server.base.errors import SourceFault
+from fastpix_server.engine import loudness, watermark
 from fastpix_server.engine.copyrung import CopySource, judge
-from fastpix_server.engine.edit import Edit
+from fastpix_server.engine.edit import Edit, Overlay, SoundSource, Watermark
 from fastpix_server.engine.edit_list import Cuts, Insert, Stretch, compose
 from fastpix_server.engine.encode import encode_audio, encode_video
 from fastpix_server.engine.plan import Plan
 from fastpix_server.engine.probe import probe
 from fastpix_server.engine.run import run
 from fastpix_server.engine.splice import make_edited_plan, whole
+from fastpix_server.engine.watermark import Picture
 
 RATE_HZ = 48000
 
@@ -129,3 +132,101 @@ async def test_a_cut_at_clean_pictures_keeps_the_rung_that_is_copied(tmp_path: P
     assert warnings_of(stream) == ""
     moved = await edited([base], Cuts(start_s=a + Fraction(1, 30)), copy=True)
     assert all(video.kind == "encode" for video in moved.videos)
+
+
+async def test_a_watermark_stands_where_it_was_placed_and_nowhere_else(tmp_path: Path):
+    picture = tmp_path / "mark.png"
+    footage.ffmpeg("-f", "lavfi", "-i", "color=white:size=64x32,format=rgba", "-frames:v", "1", str(picture))
+    mark = tmp_path / "mark.mov"
+    assert await watermark.decode(picture, mark) == Picture(64, 32)
+    base = footage.make("plain")
+    half = Watermark(file=1, left=0.5, top=0.25, width=0.25, height=0.25, opacity=0.5)
+    plain = make_edited_plan([await probe(base, run=run)], [Stretch(0, *seconds(0, 2))], Edit())
+    source = await probe(base, run=run)
+    plan = make_edited_plan([source, source], [Stretch(0, *seconds(0, 2))], Edit(watermarks=(half,)), copy=None)
+    assert (await shown(plain, [base], tmp_path)).tolist() == frames((0, 2))
+    before = picture_at(tmp_path / "v.mp4", 1.5, plain)
+    await shown(plan, [base, mark], tmp_path)
+    after = picture_at(tmp_path / "v.mp4", 1.5, plan)
+    height, width = after.shape
+    box = np.zeros_like(after, dtype=bool)
+    box[round(height * 0.25) : round(height * 0.5), round(width * 0.5) : round(width * 0.75)] = True
+    inside = np.s_[round(height * 0.28) : round(height * 0.47), round(width * 0.53) : round(width * 0.72)]
+    # Half of white over what was there.
+    assert np.abs(after[inside] - (before[inside] + 255) / 2).mean() < 4
+    far = ~box
+    far[round(height * 0.2) : round(height * 0.55), round(width * 0.45) : round(width * 0.8)] = False
+    assert np.abs(after[far] - before[far]).mean() < 2
+    assert make_edited_plan([source, source], [whole(0, source)], Edit(watermarks=(half,)),
+                            copy=judge(base, source)).videos[0].kind == "encode"  # fmt: skip
+
+
+@pytest.mark.parametrize("bad", [b"\x89PNG\r\n\x1a\nnot really", b"<svg/>", b"#EXTM3U\n", b""])
+async def test_what_is_no_picture_is_refused_as_a_watermark(bad: bytes, tmp_path: Path):
+    path = tmp_path / "mark"
+    path.write_bytes(bad)
+    with pytest.raises(SourceFault):
+        await watermark.decode(path, tmp_path / "mark.mov")
+
+
+def tone(path: Path, level: float, length_s: float, frequency_hz: int = 440) -> Path:
+    """A sine at `level` of full scale."""
+    sine = f"aevalsrc={level}*sin(2*PI*{frequency_hz}*t):d={length_s}:s=48000"
+    footage.ffmpeg("-f", "lavfi", "-i", sine, "-c:a", "pcm_s16le", str(path))
+    return path
+
+
+def level(pcm: np.ndarray, at_s: float, length_s: float = 0.1) -> float:
+    """Root mean square around a time, in parts of a full-scale sine."""
+    part = pcm[round((at_s - length_s / 2) * RATE_HZ) : round((at_s + length_s / 2) * RATE_HZ)]
+    return float(np.sqrt((part**2).mean()) / 32768 * np.sqrt(2))
+
+
+async def test_another_sound_replaces_that_of_the_video_and_is_silent_after_its_end(tmp_path: Path):
+    base, song = footage.make("plain"), tone(tmp_path / "song.wav", 0.5, 5)
+    sources = [await probe(path, run=run) for path in (base, song)]
+    edit = Edit(swap=SoundSource(1, sources[1].audios[0].stream_index))
+    plan = make_edited_plan(sources, [whole(0, sources[0])], edit, copy=judge(base, sources[0]))
+    assert plan.videos[0].kind == "copy", "the picture did not change"
+    pcm = samples_of(await heard(plan, [base, song], tmp_path, apart=True))
+    assert [level(pcm, t) for t in (0.5, 2, 3.99, 4.8)] == pytest.approx([0.5] * 4, abs=0.02)
+    assert level(pcm, 6) < 0.001
+
+
+async def test_imposed_sounds_begin_fade_and_end_in_their_time(tmp_path: Path):
+    base, bell = tone(tmp_path / "base.wav", 0.1, 12, 1000), tone(tmp_path / "bell.wav", 0.6, 20)
+    sources = [await probe(path, run=run) for path in (base, bell)]
+    stream = sources[1].audios[0].stream_index
+    edit = Edit(overlays=(Overlay(1, stream, *seconds(2, 10, 2, 4)),))
+    plan = make_edited_plan(sources, [whole(0, sources[0])], edit)
+    whole_sound = samples_of(await heard(plan, [base, bell], tmp_path))
+    apart = samples_of(await heard(plan, [base, bell], tmp_path, apart=True))
+    for pcm in (whole_sound, apart):
+        alone = [level(pcm, t) for t in (1, 1.9, 10.2, 11)]
+        assert alone == pytest.approx([0.1] * 4, abs=0.01)
+        # Two tones of other pitch add as powers; the fades are straight lines.
+        imposed = [np.sqrt(max(level(pcm, t) ** 2 - 0.01, 0)) for t in (2.5, 3, 3.5, 5, 6, 7, 8, 9)]
+        assert imposed == pytest.approx([0.15, 0.3, 0.45, 0.6, 0.6, 0.45, 0.3, 0.15], abs=0.02)
+    shared = min(len(whole_sound), len(apart))
+    part = np.s_[RATE_HZ // 10 : shared - RATE_HZ // 10]
+    difference = whole_sound[:shared][part] - apart[:shared][part]
+    # What is left is the coding noise of AAC, 34 dB below a pure tone; a fade out of step would be far above it.
+    assert np.sqrt((difference**2).mean()) < 0.03 * np.sqrt((whole_sound[part] ** 2).mean())
+
+
+@pytest.mark.parametrize(("loud", "quiet"), [(0.9, 0.3), (0.02, 0.005)])
+async def test_optimised_sound_is_as_loud_as_the_recommendation_says(loud: float, quiet: float, tmp_path: Path):
+    sound = tmp_path / "sound.wav"
+    speech = f"aevalsrc=if(lt(mod(t\\,3)\\,2)\\,{loud}\\,{quiet})*sin(2*PI*(300+200*sin(t))*t):d=12:s=48000"
+    footage.ffmpeg("-f", "lavfi", "-i", speech, "-c:a", "pcm_s16le", str(sound))
+    source = await probe(sound, run=run)
+    plain = make_edited_plan([source], [whole(0, source)], Edit())
+    gains = await loudness.gains_db(plain, [sound])
+    plan = make_edited_plan([source], [whole(0, source)], Edit(gains_db=gains))
+    made = await heard(plan, [sound], tmp_path, apart=True)
+    measured = await probe(made, run=run)
+    again = make_edited_plan([measured], [whole(0, measured)], Edit())
+    assert await loudness.measure_lufs(again, [made], again.audios[0]) == pytest.approx(-23, abs=1)
+    assert np.abs(samples_of(made)).max() <= 32768 * 0.95
+    assert loudness.gain_db(-70.0) == 0
+    assert loudness.gain_db(-60.0) == loudness.MAX_GAIN_DB
