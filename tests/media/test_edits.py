@@ -9,11 +9,12 @@ from tests import footage
 from tests.media.making import Made, warnings_of
 
 from fastpix_server.base.errors import SourceFault
-from fastpix_server.engine import loudness, watermark
+from fastpix_server.engine import loudness, sprites, watermark
 from fastpix_server.engine.copyrung import CopySource, judge
 from fastpix_server.engine.edit import Edit, Overlay, SoundSource, Watermark
 from fastpix_server.engine.edit_list import Cuts, Insert, Stretch, compose
 from fastpix_server.engine.encode import encode_audio, encode_video
+from fastpix_server.engine.pictures import picture
 from fastpix_server.engine.plan import Plan
 from fastpix_server.engine.probe import probe
 from fastpix_server.engine.run import run
@@ -230,3 +231,21 @@ async def test_optimised_sound_is_as_loud_as_the_recommendation_says(loud: float
     assert np.abs(samples_of(made)).max() <= 32768 * 0.95
     assert loudness.gain_db(-70.0) == 0
     assert loudness.gain_db(-60.0) == loudness.MAX_GAIN_DB
+
+
+async def test_pictures_of_an_edit_show_nothing_that_was_cut_away(tmp_path: Path):
+    base = footage.make("plain")
+    start, a, b = seconds(0.4, 1.2, 5.1)
+    plan = await edited([base], Cuts(start_s=start, removed_s=((a, b),)))
+    kept = frames((0.4, 1.2), (5.1, 8))
+    for at_s in (0, 0.7, 0.85, 2, 3.5):
+        made = tmp_path / "picture.png"
+        made.write_bytes(await picture(plan, base, at_s=at_s, width=None, height=None, format="png"))
+        [number] = footage.frame_numbers("-i", str(made)).tolist()
+        assert number in kept
+        assert abs(kept.index(number) - at_s * 30) <= 15  # a key frame within half a second may stand for the time
+    layout = sprites.layout(plan)
+    sheet = await sprites.sheet(plan, base, layout, "png")
+    assert sheet.startswith(b"\x89PNG")
+    spots = sprites.places(plan, layout)
+    assert {round((spot.seek_s + spot.offset_s) * 30) for spot in spots} <= set(kept)

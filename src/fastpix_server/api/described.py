@@ -156,22 +156,6 @@ class LiveClip(Described):
     failure_reason: FailureReason = maybe(description="Only when status is Failed. Ours, not in the FastPix API.")
 
 
-class ClipName(Described):
-    id: str = UuidText
-    access_policy: Policy
-
-
-class MediaClip(Described):
-    """A media that was made from another one."""
-
-    id: str = UuidText
-    duration: float = maybe(description="Seconds. HH:MM:SS for clients of older generations.")
-    status: MediaStatus
-    thumbnail: str = maybe()
-    created_at: str = TimeText
-    playback_ids: list[ClipName]
-
-
 class InputEcho(Described):
     type: Literal["video", "watermark", "audio"]
     url: str
@@ -271,12 +255,6 @@ class CreatedMediaAnswer(Described):
 class MediaPage(Described):
     success: Literal[True]
     data: list[Media]
-    pagination: Pagination
-
-
-class MediaClipPage(Described):
-    success: Literal[True]
-    data: list[MediaClip]
     pagination: Pagination
 
 

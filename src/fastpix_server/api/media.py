@@ -11,7 +11,6 @@ from fastpix_server.api.described import (
     Done,
     InputInfoAnswer,
     MediaAnswer,
-    MediaClipPage,
     MediaPage,
 )
 from fastpix_server.api.resource import MediaId, answers, router
@@ -83,7 +82,7 @@ async def media_input_info(request: Request, media_id: MediaId) -> Response:
 
 
 @routes.get(
-    "/on-demand/{mediaId}/media-clips", operation_id="get-media-clips", **answers(MediaClipPage, 401, 403, 404, 422)
+    "/on-demand/{mediaId}/media-clips", operation_id="get-media-clips", **answers(MediaPage, 401, 403, 404, 422)
 )
 async def list_media_clips(
     request: Request,

@@ -289,7 +289,7 @@ async def clips_page(
         tx, workspace_id, media_id, limit=limit, skip=(offset - 1) * limit, order=order
     )
     named = await playback.list_ids_of(tx, [m.id for m in found])
-    return [wire.media_clip(m, named[m.id]) for m in found], total
+    return [wire.media_full(m, named[m.id], is_list=True) for m in found], total
 
 
 async def update(tx: Tx, workspace_id: str, media_id: str, request: UpdateMedia) -> Media:

@@ -70,19 +70,6 @@ def live_clip(media: Media, playback_ids: Sequence[PlaybackId]) -> dict[str, Any
     return {name: value for name, value in full.items() if name not in _NOT_IN_CLIPS}
 
 
-def media_clip(media: Media, playback_ids: Sequence[PlaybackId]) -> dict[str, Any]:
-    """A media that was made from another one, as get-media-clips shows it."""
-    body: dict[str, Any] = {"id": media.id}
-    if media.duration_s is not None:
-        body["duration"] = round(media.duration_s, 3)
-    body["status"] = media.status
-    if playback_ids:
-        body["thumbnail"] = links.thumbnail(playback_ids[0].id)
-    body["createdAt"] = clock.iso(media.created_at)
-    body["playbackIds"] = [{"id": p.id, "accessPolicy": p.access_policy} for p in playback_ids]
-    return body
-
-
 def watermark(media: Media, mark: Mark, position: int) -> dict[str, Any]:
     """`data` of the event of one watermark: its `id` is its own, not the media's (contract 2.0)."""
     return {"id": mark.id_of(media.id, position), "mediaId": media.id, "status": "ready", **mark.asked}

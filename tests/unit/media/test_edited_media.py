@@ -1,6 +1,8 @@
 """Edited media from the request to Ready: files fetched and copied, the plan, the events, what a clip is made of."""
 
+import dataclasses
 import ipaddress
+import itertools
 import shutil
 from pathlib import Path
 
@@ -9,15 +11,17 @@ import pytest
 from tests import footage
 from tests.web_server import FileServer
 
-from fastpix_server.base import errors
+from fastpix_server.base import errors, ids
 from fastpix_server.base.guard import AddressPolicy
 from fastpix_server.engine.encode import encode_audio, encode_video
 from fastpix_server.engine.inits import make_init
 from fastpix_server.engine.plan import VideoRendition
-from fastpix_server.media import service
+from fastpix_server.media import links, recordings, service
 from fastpix_server.media.fetch import MediaFetch
 from fastpix_server.media.jobs import MediaJobs
+from fastpix_server.playback import service as playback
 from fastpix_server.playback import store as playback_store
+from fastpix_server.playback.recording import Facts, Recording, Stretch, Track, words
 from fastpix_server.storage.open import Storage, open_store
 
 LOOPBACK = AddressPolicy((ipaddress.IPv4Network("127.0.0.0/8"),))
@@ -161,3 +165,68 @@ async def test_an_edit_that_cannot_be_made_fails_with_a_reason_for_its_owner(edi
     media = await editing.ready({"type": "video", "url": editing.url("plain"), **named})
     assert (media.status, media.failure_code) == ("Failed", code)
     assert [name for name, _ in await editing.house.events(media.id)][-1] == "video.media.failed"
+
+
+async def recorded(editing, runs: list[tuple[int, int]]) -> str:  # type: ignore[no-untyped-def]
+    """A recording whose connections (runs of segments) are parts of one clip, as the packager would have stored it."""
+    source = await editing.ready({"type": "video", "url": editing.url("plain")})
+    target = await editing.target(source.id)
+    plan, media_id = target.plan, ids.new_uuid()
+    rungs, audio = plan.videos[-1:], dataclasses.replace(plan.audios[0], kind="encode")
+    place, path = f"live/{media_id}", editing.storage.objects.local_path(target.source_key)
+
+    async def keep(name: str, k: int, data: bytes) -> None:
+        await editing.storage.objects.put(f"{place}/{name}/{k}.m4s", data)
+
+    count = plan.timeline.segment_count
+    await encode_video(plan, path, rungs, 0, count, keep, fast=True)
+    await encode_audio(plan, path, audio, 0, count, keep)
+    timeline = plan.timeline
+    facts = (
+        Facts(rungs[0].name, "video", "encode", rungs[0].codec, timeline.timescale, rungs[0].width, rungs[0].height,
+              float(timeline.fps), 0, 0, rungs[0].max_bitrate_bps),
+        Facts("a0", "audio", "encode", audio.codec, timeline.audio_rate_hz, 0, 0, 0, 2, 48000, 128_000),
+    )  # fmt: skip
+    stretches = []
+    for epoch, (first, end) in enumerate(runs, 1):
+        for rendition in (*rungs, audio):
+            init = await make_init(plan, rendition)
+            await editing.storage.objects.put(f"{place}/{rendition.name}/init-{epoch}.mp4", init)
+        video = [(b - a) * timeline.frame_ticks for a, b in itertools.pairwise(timeline.cuts[first : end + 1])]
+        sound = [(b - a) * 1024 for a, b in itertools.pairwise(timeline.audio_cuts[first : end + 1])]
+        tracks = (
+            Track(facts[0], timeline.cuts[first] * timeline.frame_ticks, words(video), words([1] * len(video))),
+            Track(facts[1], timeline.audio_cuts[first] * 1024, words(sound), words([1] * len(sound))),
+        )
+        stretches.append(Stretch(epoch, first, 0, tracks))
+    async with editing.house.db.unit() as tx:
+        await recordings.create(
+            tx,
+            media_id=media_id,
+            workspace_id=editing.house.workspace_id,
+            stream_id="ab" * 16,
+            origin="live",
+            policy="private",
+            max_resolution="1080p",
+        )
+        await recordings.adopt(tx, media_id, Recording(stretches), place=place, revision="r")
+    return media_id
+
+
+async def test_the_manifest_of_a_live_clip_is_that_part_of_the_recording_to_the_frame(editing):
+    media_id = await recorded(editing, [(0, 2), (3, 6)])  # segments of 40 frames; the third got lost between two
+    async with editing.house.db.unit() as tx:
+        [name] = await playback.list_ids(tx, media_id)
+    manifest = f"{links.stream_url()}/{name.id}.m3u8?start=1s&end=5&clipAccess=public"
+    clip = await editing.ready({"type": "video", "url": manifest})
+    assert (clip.status, clip.source_media_id) == ("Ready", media_id)
+    assert clip.duration_s == pytest.approx(4, abs=0.001)
+    original = editing.storage.objects.local_path(service.source_key(clip.id))
+    whole = [*range(80), *range(120, 240)]
+    assert footage.frame_numbers("-i", str(original)).tolist() == whole
+    target = await editing.target(clip.id)
+    assert target.plan.file_s(0) == 1
+    with pytest.raises(errors.Invalid):
+        await editing.house.create(inputs=[{"type": "video", "url": manifest, "startTime": 2}])
+    with pytest.raises(errors.NotFound):
+        await editing.house.create(inputs=[{"type": "video", "url": f"{links.stream_url()}/{media_id}.m3u8?start=1"}])
