@@ -142,13 +142,13 @@ async def test_a_watermark_stands_where_it_was_placed_and_nowhere_else(tmp_path:
     assert await watermark.decode(picture, mark) == Picture(64, 32)
     base = footage.make("plain")
     half = Watermark(file=1, left=0.5, top=0.25, width=0.25, height=0.25, opacity=0.5)
-    plain = make_edited_plan([await probe(base, run=run)], [Stretch(0, *seconds(0, 2))], Edit())
     source = await probe(base, run=run)
-    plan = make_edited_plan([source, source], [Stretch(0, *seconds(0, 2))], Edit(watermarks=(half,)), copy=None)
-    assert (await shown(plain, [base], tmp_path)).tolist() == frames((0, 2))
-    before = picture_at(tmp_path / "v.mp4", 1.5, plain)
+    plain = make_edited_plan([source], [Stretch(0, *seconds(1, 1.7))], Edit())
+    plan = make_edited_plan([source, source], [Stretch(0, *seconds(1, 1.7))], Edit(watermarks=(half,)))
+    await shown(plain, [base], tmp_path)
+    before = picture_at(tmp_path / "v.mp4", 0.5, plain)
     await shown(plan, [base, mark], tmp_path)
-    after = picture_at(tmp_path / "v.mp4", 1.5, plan)
+    after = picture_at(tmp_path / "v.mp4", 0.5, plan)
     height, width = after.shape
     box = np.zeros_like(after, dtype=bool)
     box[round(height * 0.25) : round(height * 0.5), round(width * 0.5) : round(width * 0.75)] = True
@@ -157,7 +157,10 @@ async def test_a_watermark_stands_where_it_was_placed_and_nowhere_else(tmp_path:
     assert np.abs(after[inside] - (before[inside] + 255) / 2).mean() < 4
     far = ~box
     far[round(height * 0.2) : round(height * 0.55), round(width * 0.45) : round(width * 0.8)] = False
-    assert np.abs(after[far] - before[far]).mean() < 2
+    blocks = [(after - before)[y : y + 15, x : x + 16] for y in range(0, height, 15) for x in range(0, width, 16)]
+    outside = [far[y : y + 15, x : x + 16].all() for y in range(0, height, 15) for x in range(0, width, 16)]
+    # Single pixels differ by what the encoder made of the noise in our pictures; whole blocks do not.
+    assert max(abs(block.mean()) for block, is_far in zip(blocks, outside, strict=True) if is_far) < 6
     assert make_edited_plan([source, source], [whole(0, source)], Edit(watermarks=(half,)),
                             copy=judge(base, source)).videos[0].kind == "encode"  # fmt: skip
 

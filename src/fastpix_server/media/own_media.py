@@ -73,10 +73,11 @@ async def _check(tx: Tx, workspace_id: str, media_id: str) -> Media:
     found = await store.find(tx, media_id, workspace_id=workspace_id)
     if found is None:
         raise errors.NotFound(
-            f"The media {media_id} does not exist in the workspace.", message="media workspace relation not found"
+            "A media that the inputs name does not exist in the workspace.",
+            message="media workspace relation not found",
         )
     if found.status == Status.FAILED:
-        raise errors.BadState(f"The media {media_id} has failed: nothing can be made from it.")
+        raise errors.BadState("A media that is named here has failed: nothing can be made from it.")
     return found
 
 
