@@ -57,11 +57,11 @@ def mixed_audio_command(plan: Plan, files: Sequence[Path], rendition: AudioRendi
     ]
 
 
-def measuring_command(plan: Plan, files: Sequence[Path], rendition: AudioRendition) -> list[str]:
-    """Reads all of the sound and prints the loudness of every 100 ms, the last line being that of the whole."""
-    end = plan.timeline.audio_cuts[-1] * AAC_FRAME_SAMPLES
-    inputs, graph = mixed(plan, files, rendition, 0, end)
-    keys = "ametadata=mode=print:key=lavfi.r128.I:file=-"
+def measuring_command(plan: Plan, files: Sequence[Path], rendition: AudioRendition, k0: int, k1: int) -> list[str]:
+    """Reads the sound of segments k0..k1-1 and prints the loudness of the last 400 ms every 100 ms."""
+    first, end = (plan.timeline.audio_cuts[k] * AAC_FRAME_SAMPLES for k in (k0, k1))
+    inputs, graph = mixed(plan, files, rendition, first, end)
+    keys = "ametadata=mode=print:key=lavfi.r128.M:file=-"
     return [
         *preamble(),
         *inputs,

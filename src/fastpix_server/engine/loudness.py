@@ -4,6 +4,7 @@ Why not a filter that adapts as it goes: it missed its target in our trials, and
 agree. The limiter behind the gain (command_mix.py) holds peaks; it acts seldom at this target.
 """
 
+import math
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -21,7 +22,11 @@ SILENCE_LUFS = -69.9
 MAX_GAIN_DB = 30.0
 MAX_REPORT_BYTES = 64 << 20  # 12 hours in steps of 100 ms, 80 bytes each, are 35 MB
 
-_INTEGRATED = re.compile(rb"lavfi\.r128\.I=(-?\d+(?:\.\d+)?)")
+# ITU-R BS.1770: blocks of 400 ms, one every 100 ms. Those below the absolute gate do not count, and of the others not
+# those that are 10 LU below their mean.
+_OFFSET_LU = -0.691
+_RELATIVE_GATE_LU = -10.0
+_MOMENTARY = re.compile(rb"lavfi\.r128\.M=(-?\d+(?:\.\d+)?)")
 
 
 async def gains_db(plan: Plan, files: Sequence[Path]) -> tuple[float, ...]:
@@ -37,10 +42,28 @@ def gain_db(measured_lufs: float) -> float:
 
 async def measure_lufs(plan: Plan, files: Sequence[Path], audio: AudioRendition) -> float:
     """The integrated loudness of the whole; SILENCE_LUFS or less when nothing is to be heard."""
-    argv = command_mix.measuring_command(plan, files, audio)
-    limits = audio_limits(plan, 0, plan.timeline.segment_count)
-    finished = await run(argv, limits=limits, max_output_bytes=MAX_REPORT_BYTES)
-    found = _INTEGRATED.findall(finished.stdout)
-    if not finished.is_ok or not found:
-        raise ServiceFault("loudness_failed", "The loudness of the sound could not be measured.")
-    return float(found[-1])
+    blocks: list[float] = []
+    count, k0 = plan.timeline.segment_count, 0
+    while k0 < count:
+        k1 = min(command_mix.last_of_run(plan, k0), count)
+        argv = command_mix.measuring_command(plan, files, audio, k0, k1)
+        finished = await run(argv, limits=audio_limits(plan, k0, k1), max_output_bytes=MAX_REPORT_BYTES)
+        if not finished.is_ok:
+            raise ServiceFault("loudness_failed", "The loudness of the sound could not be measured.")
+        blocks += [float(value) for value in _MOMENTARY.findall(finished.stdout)]
+        k0 = k1
+    return integrated_lufs(blocks)
+
+
+def integrated_lufs(blocks: Sequence[float]) -> float:
+    """The loudness of a whole from that of its blocks, gated twice."""
+    heard = [block for block in blocks if block > SILENCE_LUFS]
+    if not heard:
+        return SILENCE_LUFS
+    gate = _mean(heard) + _RELATIVE_GATE_LU
+    return _mean([block for block in heard if block > gate])
+
+
+def _mean(blocks: Sequence[float]) -> float:
+    """Of energies, as loudness."""
+    return 10 * math.log10(sum(10 ** ((b - _OFFSET_LU) / 10) for b in blocks) / len(blocks)) + _OFFSET_LU

@@ -118,8 +118,8 @@ async def sheet(plan: Plan, source: Path, shown: Layout, format: Format, *, othe
 
 
 def is_one_pass(plan: Plan, shown: Layout) -> bool:
-    """Is decoding everything once cheaper than going to each tile? Of an edit there is no one file to decode."""
-    if plan.edit is not None:
+    """Is decoding everything once cheaper than going to each tile? Of joined pieces there is no one file to decode."""
+    if plan.edit is not None and plan.edit.pieces:
         return False
     seeking_s = sum(SEEK_COST_S + place.offset_s for place in places(plan, shown))
     return plan.timeline.duration_s <= seeking_s

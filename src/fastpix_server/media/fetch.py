@@ -24,6 +24,7 @@ from fastpix_server.jobs.queue import enqueue
 from fastpix_server.jobs.registry import Registry
 from fastpix_server.media import fetch_rules as rules
 from fastpix_server.media import fetch_store, own_media, service, store
+from fastpix_server.media.edits import FILES_MAX
 from fastpix_server.media.fetch_rules import Passing, Redirected, Refused, Restart, Stored, Take, Whole
 from fastpix_server.media.model import Media
 from fastpix_server.media.own_media import Later
@@ -96,10 +97,10 @@ class MediaFetch:
         """Created -> Downloading -> Downloaded, or Failed with a reason. Safe to run again at any point."""
         async with self._db.unit() as tx:
             media = await service.begin_download(tx, media_id)
-        files = [] if media is None else _files_of(media)
         if media is None:
-            await self._storage.staging.discard(media_id)
+            await self._discard([_File(media_id, position, "") for position in range(FILES_MAX + 1)])
             return
+        files = _files_of(media)
         outcome: Refused | Later | None = None
         try:
             for file in files:

@@ -20,6 +20,7 @@ from fastpix_server.db.pool import Database, Tx
 from fastpix_server.engine import assemble
 from fastpix_server.engine.edit import Edit
 from fastpix_server.media import links, store
+from fastpix_server.media.edits import Order
 from fastpix_server.media.fetch_rules import Refused
 from fastpix_server.media.model import Media
 from fastpix_server.media.shapes import OWN_MEDIA
@@ -55,9 +56,7 @@ def id_of(media: Media, position: int, url: str) -> str | None:
 
 async def refer(tx: Tx, media: Media) -> Media:
     """The new media with what its URLs name of ours. Raises NotFound, BadState and Invalid."""
-    for file in media.edit.files:
-        if file.url.startswith(OWN_MEDIA):
-            await _check(tx, media.workspace_id, file.url.removeprefix(OWN_MEDIA))
+    await check_files(tx, media.workspace_id, media.edit)
     if media.source_url.startswith(OWN_MEDIA):
         media = media.replace(source_media_id=media.source_url.removeprefix(OWN_MEDIA))
     else:
@@ -67,6 +66,13 @@ async def refer(tx: Tx, media: Media) -> Media:
     source = await _check(tx, media.workspace_id, media.source_media_id)
     # A file is copied as it came: to sound as loud as what its viewers heard, it is measured again.
     return media.replace(optimize_audio=media.optimize_audio or source.optimize_audio)
+
+
+async def check_files(tx: Tx, workspace_id: str, order: Order) -> None:
+    """Raises NotFound and BadState for what an edit names of ours and cannot use."""
+    for file in order.files:
+        if file.url.startswith(OWN_MEDIA):
+            await _check(tx, workspace_id, file.url.removeprefix(OWN_MEDIA))
 
 
 async def _check(tx: Tx, workspace_id: str, media_id: str) -> Media:
