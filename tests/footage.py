@@ -306,15 +306,15 @@ def _frames(count: int, fps: Fraction, size: tuple[int, int]) -> Iterator[bytes]
 def _sound(seconds: float, rate_hz: int, channels: int) -> bytes:
     count = int(seconds * rate_hz)
     quiet = np.convolve(np.random.default_rng(2).normal(0, 600, count), np.ones(8) / 8, "same")
-    click = 12000 * _click(rate_hz)
+    loud = 12000 * click(rate_hz)
     for second in range(int(np.ceil(seconds))):
-        end = min(count, second * rate_hz + len(click))
-        quiet[second * rate_hz : end] += click[: end - second * rate_hz]
+        end = min(count, second * rate_hz + len(loud))
+        quiet[second * rate_hz : end] += loud[: end - second * rate_hz]
     samples = np.clip(quiet, -32768, 32767).astype("<i2")
     return np.repeat(samples[:, None], channels, 1).tobytes()
 
 
-def _click(rate_hz: int) -> np.ndarray:
+def click(rate_hz: int) -> np.ndarray:
     t = np.arange(int(CLICK_S * rate_hz)) / rate_hz
     return np.sin(2 * np.pi * 1000 * t) * np.hanning(len(t))
 
@@ -338,7 +338,7 @@ def click_samples(*arguments: str, rate_hz: int = 48000, stream: str = "0:a:0") 
     filters = ["-af", f"aresample={rate_hz}:async=1:first_pts=0"]
     out = ["-map", stream, *filters, "-ac", "1", "-f", "s16le", "-"]
     pcm = np.frombuffer(ffmpeg(*arguments, *out), "<i2").astype(float)
-    match = np.correlate(pcm, _click(rate_hz), "valid") if len(pcm) > rate_hz // 10 else np.zeros(0)
+    match = np.correlate(pcm, click(rate_hz), "valid") if len(pcm) > rate_hz // 10 else np.zeros(0)
     found = []
     for second in range(-(-len(pcm) // rate_hz)):
         low = max(0, second * rate_hz - rate_hz // 2)

@@ -57,6 +57,62 @@ def test_a_file_that_is_no_video_is_failed_for_the_sdk_too(sdk, running):
     assert sdk.manage_videos.get_media(media_id=made.id).data.status == "Failed"
 
 
+EDITED = [
+    {
+        "type": "video",
+        "url": "https://example.com/video.mp4",
+        "start_time": 0,
+        "end_time": 60,
+        "intro_url": "https://example.com/intro.mp4",
+        "expunge_segments": ["4-6", "15-19"],
+        "segments": [
+            {"url": "https://example.com/a.mp4", "insert_at": 2},
+            {"url": "https://example.com/b.mp4", "insert_at_end": True},
+        ],
+    },
+    {
+        "type": "watermark",
+        "url": "https://example.com/mark.png",
+        "placement": {"x_align": "left", "x_margin": "10%", "y_align": "top", "y_margin": "10%"},
+        "width": "25%",
+        "height": "25%",
+        "opacity": "80%",
+    },
+    {
+        "type": "audio",
+        "swap_track_url": "https://example.com/song.mp3",
+        "impose_tracks": [
+            {
+                "url": "https://example.com/bell.ogg",
+                "start_time": 0,
+                "end_time": 5,
+                "fade_in_level": 1,
+                "fade_out_level": 4,
+            }
+        ],
+    },
+]
+
+
+def test_a_media_is_created_with_every_edit_that_the_sdk_can_say(sdk):
+    made = sdk.input_video.create_media(inputs=EDITED, access_policy="public", optimize_audio=True).data
+    assert [item["type"] for item in made.inputs] == ["video", "watermark", "audio"]
+    assert made.optimize_audio is True
+
+
+def test_a_clip_names_its_source_and_is_listed_with_it(sdk, running):
+    source = created(sdk)
+    running.deliver(source.id, footage.make("plain"))
+    own = [{"type": "video", "url": f"fp_mediaId://{source.id}", "start_time": 2, "end_time": 5}]
+    made = sdk.input_video.create_media(inputs=own, access_policy="public").data
+    assert made.source_media_id == source.id
+    running.fetch(made.id)
+    clip = sdk.manage_videos.get_media(media_id=made.id).data
+    assert (clip.status, clip.source_media_id, clip.duration) == ("Ready", source.id, 3.0)
+    [listed] = sdk.manage_videos.get_media_clips(source_media_id=source.id).data
+    assert (listed.id, listed.source_media_id, listed.status) == (made.id, source.id, "Ready")
+
+
 def test_metadata_is_replaced(sdk):
     made = created(sdk, metadata={"a": "1"})
     changed = sdk.manage_videos.updated_media(media_id=made.id, metadata={"user": "fastpix_admin"}).data

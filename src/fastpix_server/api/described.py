@@ -108,6 +108,7 @@ class MediaFacts(Described):
 
     thumbnail: str = maybe()
     id: str = UuidText
+    source_media_id: str = maybe(description="The media that this one was made from.")
     workspace_id: str = UuidText
     creator_id: str = maybe()
     title: str = maybe()
@@ -141,7 +142,7 @@ class LiveClip(MediaFacts):
 
 
 class InputEcho(Described):
-    type: Literal["video"]
+    type: Literal["video", "watermark", "audio"]
     url: str
 
 
@@ -160,6 +161,7 @@ class CreatedMedia(Described):
     optimize_audio: bool
     title: str = maybe()
     creator_id: str = maybe()
+    source_media_id: str = maybe(description="The media that this one is made from.")
 
 
 class InputConfiguration(Described):

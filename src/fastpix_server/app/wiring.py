@@ -60,7 +60,7 @@ async def open_platform(settings: Settings, *, pool_size: int) -> AsyncIterator[
     from fastpix_server.webhooks import service as webhooks
 
     url = require_database_url(settings)
-    links.configure(settings.urls.images or settings.urls.public)
+    links.configure(settings.urls.images or settings.urls.public, settings.urls.stream or settings.urls.public)
     binaries.configure(ffmpeg=settings.ffmpeg, ffprobe=settings.ffprobe)
     secrets.prepare_folder(settings.data_dir)
     keys = secrets.load_keys(settings)
@@ -243,9 +243,11 @@ def make_registry(platform: Platform, maker: "SegmentMaker") -> "Registry":
 
     registry = Registry()
     settings = platform.settings
-    MediaJobs(platform.db, platform.storage, settings.data_dir / "work").register(registry)
+    work_dir = settings.data_dir / "work"
+    MediaJobs(platform.db, platform.storage, work_dir).register(registry)
     limits = FetchLimits(max_size_bytes=settings.fetch.max_size_bytes, total_s=settings.fetch.timeout_s)
-    MediaFetch(platform.db, platform.storage, AddressPolicy(settings.fetch.allow_cidrs), limits).register(registry)
+    policy = AddressPolicy(settings.fetch.allow_cidrs)
+    MediaFetch(platform.db, platform.storage, policy, limits, work_dir=work_dir).register(registry)
     UploadJobs(platform.db, platform.storage, settings.urls.public).register(registry)
     StorageJobs(platform.db, platform.storage, cache_max_bytes=settings.cache_max_bytes).register(registry)
     RecordingJobs(platform.db, platform.storage.objects).register(registry)

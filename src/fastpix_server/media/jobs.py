@@ -23,6 +23,8 @@ from fastpix_server.engine.run import run
 from fastpix_server.engine.source import Source
 from fastpix_server.jobs.registry import Registry
 from fastpix_server.media import service, states, store
+from fastpix_server.media.edited import Editor
+from fastpix_server.media.edits import NOTHING
 from fastpix_server.media.model import Media
 from fastpix_server.media.service import Prepared
 from fastpix_server.media.states import Status
@@ -52,6 +54,7 @@ class MediaJobs:
         self._db = db
         self._storage = storage
         self._work_dir = work_dir
+        self._editor = Editor(storage, work_dir)
 
     def register(self, registry: Registry) -> None:
         registry.add(
@@ -121,6 +124,8 @@ class MediaJobs:
 
     async def _understand(self, media: Media) -> Prepared | None:
         """Facts and plan; None when the media went away meanwhile."""
+        if media.edit != NOTHING or media.optimize_audio:
+            return await self._edited(media)
         key = service.source_key(media.id)
         try:
             async with self._storage.sources.open(key) as path:
@@ -138,6 +143,23 @@ class MediaJobs:
             if not await self._advance(media.id, Status.VALIDATING):
                 return None
             raise ServiceFault("source_missing", f"The stored source of media {media.id} is missing.") from fault
+
+    async def _edited(self, media: Media) -> Prepared | None:
+        if not (await self._advance(media.id, Status.IN_QUEUE) and await self._advance(media.id, Status.PROCESSING)):
+            return None
+        try:
+            edited = await self._editor.plan(media)
+        except ObjectMissing as fault:
+            if not await self._advance(media.id, Status.PROCESSING):
+                return None
+            raise ServiceFault("source_missing", f"A stored source of media {media.id} is missing.") from fault
+        return Prepared(
+            source=edited.source,
+            plan=edited.plan,
+            source_key=edited.keys[0],
+            other_source_keys=edited.keys[1:],
+            place=f"media/{media.id}/{edited.plan.revision}",
+        )
 
     async def _plan(self, media: Media, path: Path, facts: Source, source: Source, key: str) -> Prepared | None:
         """`facts` are of the file at `path`, `source` of what the user sent."""

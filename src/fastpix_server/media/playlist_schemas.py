@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field, ValidationInfo, field_validator, model_validator
 
 from fastpix_server.base.fields import between, refused
-from fastpix_server.media.schemas import Request, Text, Uuid
+from fastpix_server.media.shapes import Request, Text, Uuid
 
 MEDIA_MAX = 1000  # contract 2.3: the default of `limit`, and its most
 DESCRIPTION_MAX_CHARS = 1000  # the schema names no bound; a paragraph or two fit

@@ -15,11 +15,20 @@ from fastpix_server.db.pool import Tx
 from fastpix_server.engine.plan import Plan
 from fastpix_server.engine.source import Source
 from fastpix_server.jobs.queue import enqueue
-from fastpix_server.media import states, store, wire
+from fastpix_server.media import own_media, states, store, wire
 from fastpix_server.media.model import Media, Track
-from fastpix_server.media.schemas import CreateMedia, MediaOptions, NewPlaybackId, Policy, Rules, UpdateMedia
+from fastpix_server.media.schemas import (
+    CreateMedia,
+    MediaOptions,
+    NewPlaybackId,
+    Policy,
+    PushMediaSettings,
+    Rules,
+    UpdateMedia,
+)
 from fastpix_server.media.states import Status
 from fastpix_server.media.telling import tell
+from fastpix_server.outbox import events
 from fastpix_server.playback import service as playback
 from fastpix_server.playback.service import PlaybackId
 
@@ -33,14 +42,18 @@ SECOND_ERASE_AFTER = timedelta(minutes=15)
 _log = log.get(__name__)
 
 
-def source_key(media_id: str) -> str:
-    """Where the bytes that the user sent are stored."""
-    return f"sources/{media_id}/original"
+def source_key(media_id: str, position: int = 0) -> str:
+    """Where the bytes that the user sent are stored; `position` counts the files of an edited media."""
+    return f"sources/{media_id}/original" if position == 0 else f"sources/{media_id}/{position}"
 
 
 async def create_from_url(tx: Tx, workspace_id: str, request: CreateMedia) -> Media:
-    """A new media in `Created` with its first playback id; a job fetches its URL."""
-    media = _new(ids.new_uuid(), workspace_id, request, origin="url", source_url=request.inputs[0].url)
+    """A new media in `Created` with its first playback id; a job fetches its URLs.
+
+    Raises errors.NotFound for a media of ours that is not there, BadState for one that failed.
+    """
+    media = _new(ids.new_uuid(), workspace_id, request, origin="url", source_url=request.video.url)
+    media = await own_media.refer(tx, media.replace(edit=request.order))
     await _insert(tx, media, request)
     await tell(tx, media, "video.media.created", "media_created")
     await enqueue(tx, FETCH_JOB, {"media_id": media.id}, queue="fetch")
@@ -48,13 +61,17 @@ async def create_from_url(tx: Tx, workspace_id: str, request: CreateMedia) -> Me
 
 
 async def create_from_upload(
-    tx: Tx, *, upload_id: str, workspace_id: str, options: MediaOptions, source_url: str, size_bytes: int
+    tx: Tx, *, upload_id: str, workspace_id: str, options: PushMediaSettings, source_url: str, size_bytes: int
 ) -> Media:
     """The media of an upload whose last byte is stored; its id is the upload's. Its bytes are at source_key(id)."""
     media = _new(upload_id, workspace_id, options, origin="upload", source_url=source_url, size_bytes=size_bytes)
+    media = media.replace(edit=options.order)
     await _insert(tx, media, options)
     await tell(tx, media, "video.upload.media_created", "media_created")
-    await enqueue(tx, PREPARE_JOB, {"media_id": media.id}, queue="prepare")
+    if media.edit.files:  # what is joined to it has to be fetched
+        await enqueue(tx, FETCH_JOB, {"media_id": media.id}, queue="fetch")
+    else:
+        await enqueue(tx, PREPARE_JOB, {"media_id": media.id}, queue="prepare")
     return media
 
 
@@ -161,6 +178,7 @@ class Prepared:
     plan: Plan
     source_key: str
     place: str
+    other_source_keys: tuple[str, ...] = ()
 
 
 async def make_ready(tx: Tx, media_id: str, prepared: Prepared) -> Media | None:
@@ -186,12 +204,31 @@ async def make_ready(tx: Tx, media_id: str, prepared: Prepared) -> Media | None:
         target_id=media_id,
         workspace_id=media.workspace_id,
         source_key=prepared.source_key,
+        other_source_keys=prepared.other_source_keys,
         place=prepared.place,
         plan=prepared.plan,
     )
+    await _tell_transformed(tx, media)
     await tell(tx, media, "video.media.ready", "media_ready")
     _log.info("media_ready", media_id=media_id, duration_s=media.duration_s)
     return media
+
+
+async def _tell_transformed(tx: Tx, media: Media) -> None:
+    """One event for each kind of edit that was asked for, and for each watermark (contract section 4)."""
+    named = [*media.edit.events, *(["optimizeAudio"] if media.optimize_audio else [])]
+    for name in named:
+        await tell(tx, media, f"video.media.{name}.ready", "media_ready")
+    for position, mark in enumerate(media.edit.marks):
+        await events.emit(
+            tx,
+            workspace_id=media.workspace_id,
+            type="video.media.watermark.ready",
+            object_type="media",
+            object_id=media.id,
+            status="ready",
+            data=wire.watermark(media, mark, position),
+        )
 
 
 def tracks_of(source: Source) -> list[Track]:
@@ -241,6 +278,18 @@ async def list_page(
 ) -> tuple[list[dict[str, Any]], int]:
     """One page as list-media shows it, and the number of all media. `offset` is a page number from 1."""
     found, total = await store.page(tx, workspace_id, limit=limit, skip=(offset - 1) * limit, order=order)
+    named = await playback.list_ids_of(tx, [m.id for m in found])
+    return [wire.media_full(m, named[m.id], is_list=True) for m in found], total
+
+
+async def clips_page(
+    tx: Tx, workspace_id: str, media_id: str, *, limit: int, offset: int, order: Literal["asc", "desc"]
+) -> tuple[list[dict[str, Any]], int]:
+    """One page of the media that were made from this one, and the number of all. Raises errors.NotFound."""
+    await get(tx, workspace_id, media_id)
+    found, total = await store.media_clips_page(
+        tx, workspace_id, media_id, limit=limit, skip=(offset - 1) * limit, order=order
+    )
     named = await playback.list_ids_of(tx, [m.id for m in found])
     return [wire.media_full(m, named[m.id], is_list=True) for m in found], total
 

@@ -10,12 +10,13 @@ from typing import Any, Literal
 from sqlalchemy import RowMapping, text
 
 from fastpix_server.db.pool import Json, Tx
+from fastpix_server.media import edits
 from fastpix_server.media.model import Media, Track
 
 _COLUMNS = (
     "id, workspace_id, status, origin, source_url, title, creator_id, metadata, media_quality, max_resolution,"
     " source_access, optimize_audio, size_bytes, container, duration_s, width, height, is_audio_only, failure_code,"
-    " failure_description, created_at, updated_at, stream_id"
+    " failure_description, created_at, updated_at, stream_id, source_media_id, edit"
 )
 _FIND = f"select {_COLUMNS} from media where id = :id"  # noqa: S608 fixed names
 _TRACKS = (
@@ -40,6 +41,11 @@ _CLIPS_PAGE = {
     f" and origin = 'clip' order by created_at {direction}, id {direction} limit :limit offset :skip"
     for direction in ("asc", "desc")
 }
+_MEDIA_CLIPS_PAGE = {
+    direction: f"select {_COLUMNS} from media where workspace_id = :workspace_id and source_media_id = :media_id"  # noqa: S608
+    f" order by created_at {direction}, id {direction} limit :limit offset :skip"
+    for direction in ("asc", "desc")
+}
 
 
 def _media(row: RowMapping, tracks: tuple[Track, ...]) -> Media:
@@ -47,6 +53,8 @@ def _media(row: RowMapping, tracks: tuple[Track, ...]) -> Media:
     values["id"] = str(row["id"])
     values["workspace_id"] = str(row["workspace_id"])
     values["stream_id"] = None if row["stream_id"] is None else row["stream_id"].hex
+    values["source_media_id"] = None if row["source_media_id"] is None else str(row["source_media_id"])
+    values["edit"] = edits.from_json(row["edit"])
     return Media(**values, tracks=tracks)
 
 
@@ -70,10 +78,10 @@ async def insert(tx: Tx, media: Media) -> None:
         text(
             "insert into media (id, workspace_id, status, origin, source_url, title, creator_id, metadata,"
             " media_quality, max_resolution, source_access, optimize_audio, size_bytes, created_at, updated_at,"
-            " stream_id)"
+            " stream_id, source_media_id, edit)"
             " values (:id, :workspace_id, :status, :origin, :source_url, :title, :creator_id, :metadata,"
             " :media_quality, :max_resolution, :source_access, :optimize_audio, :size_bytes, :created_at, :updated_at,"
-            " :stream_id)"
+            " :stream_id, :source_media_id, :edit)"
         ),
         {
             "id": media.id,
@@ -92,6 +100,8 @@ async def insert(tx: Tx, media: Media) -> None:
             "created_at": media.created_at,
             "updated_at": media.updated_at,
             "stream_id": media.stream_id,
+            "source_media_id": media.source_media_id,
+            "edit": Json(edit) if (edit := edits.to_json(media.edit)) is not None else None,
         },
     )
 
@@ -150,6 +160,19 @@ async def ready_between(
         },
     )
     return [str(media_id) for media_id in result.scalars()]
+
+
+async def media_clips_page(
+    tx: Tx, workspace_id: str, media_id: str, *, limit: int, skip: int, order: Literal["asc", "desc"]
+) -> tuple[list[Media], int]:
+    """One page of the media that were made from one, and how many there are in all."""
+    values = {"workspace_id": workspace_id, "media_id": media_id, "limit": limit, "skip": skip}
+    result = await tx.execute(text(_MEDIA_CLIPS_PAGE[order]), values)
+    found = await _complete(tx, result.mappings().all())
+    total = await tx.execute(
+        text("select count(*) from media where workspace_id = :workspace_id and source_media_id = :media_id"), values
+    )
+    return found, int(total.scalar_one())
 
 
 async def clips_page(

@@ -177,6 +177,7 @@ class Fill:
                 start,
                 end,
                 keep,
+                others=opened.others,
                 nice=NICE,
                 threads=self._threads,
                 control=chunk.control,
@@ -203,7 +204,17 @@ class Fill:
 
         async with AsyncExitStack() as stack:
             await self._background(stack, chunk)
-            await encode_audio(target.plan, opened.source, audio, start, end, keep, nice=NICE, control=chunk.control)
+            await encode_audio(
+                target.plan,
+                opened.source,
+                audio,
+                start,
+                end,
+                keep,
+                others=opened.others,
+                nice=NICE,
+                control=chunk.control,
+            )
 
     async def _background(self, stack: AsyncExitStack, chunk: _Chunk) -> None:
         self._chunks.add(chunk)

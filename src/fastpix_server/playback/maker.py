@@ -165,11 +165,12 @@ class Rung:
                 self._runners.remove(runner)
 
     async def _encode(self, first: int, end: int, emit: Emit, control: Control) -> None:
-        plan, source = self._target.plan, self._opened.source
+        plan, source, others = self._target.plan, self._opened.source, self._opened.others
         if isinstance(self._rendition, VideoRendition):
-            await encode_video(plan, source, [self._rendition], first, end, emit, fast=True, control=control)
+            rungs = [self._rendition]
+            await encode_video(plan, source, rungs, first, end, emit, others=others, fast=True, control=control)
         else:
-            await encode_audio(plan, source, self._rendition, first, end, emit, control=control)
+            await encode_audio(plan, source, self._rendition, first, end, emit, others=others, control=control)
 
     async def _keep(self, k: int, segment: bytes) -> None:
         final, fast = SegmentOf(self._rendition.name, k).keys(self._target)

@@ -41,11 +41,15 @@ _runners = Gauge("fastpix_runners", "Foreground encoders alive", multiprocess_mo
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class OpenTarget:
-    """A target whose source is at hand as a file; `copy` when some rendition repackages the source's own samples."""
+    """A target whose source is at hand as a file; `copy` when some rendition repackages the source's own samples.
+
+    `others` are the further files of an edited media, in the order of the plan.
+    """
 
     target: Target
     source: Path
     copy: CopySource | None
+    others: tuple[Path, ...] = ()
 
 
 class Runners:

@@ -231,12 +231,13 @@ class SegmentMaker:
                 height=artifact.height or None,
                 fit=artifact.fit,
                 format=artifact.format,
+                others=opened.others,
             )
         if isinstance(artifact, Sheet):
             await self._bound_pictures(opened.target)
             made_total.labels("sheet", "viewer").inc()
             shown = sprites.layout(plan, artifact.interval_s)
-            return await sprites.sheet(plan, opened.source, shown, artifact.format)
+            return await sprites.sheet(plan, opened.source, shown, artifact.format, others=opened.others)
         rendition = plan.rendition(artifact.rendition)
         if rendition is None:
             raise SourceFault("no_rendition", "There is no such rendition.")
@@ -390,6 +391,7 @@ async def _open(shop: Shop, target: Target) -> _Open:
     stack = contextlib.AsyncExitStack()
     try:
         path = await stack.enter_async_context(shop.sources.open(target.source_key))
+        others = [await stack.enter_async_context(shop.sources.open(key)) for key in target.other_source_keys]
         has_copy = any(r.kind == "copy" for r in target.renditions)
         copy = await asyncio.to_thread(CopySource.open, path, target.plan) if has_copy else None
     except MediaFault:
@@ -398,4 +400,4 @@ async def _open(shop: Shop, target: Target) -> _Open:
     except Exception as error:
         await stack.aclose()
         raise ServiceFault("source_missing", "The stored source cannot be opened.") from error
-    return _Open(OpenTarget(target, path, copy), stack)
+    return _Open(OpenTarget(target, path, copy, tuple(others)), stack)

@@ -147,6 +147,15 @@ async def test_every_operation_answers_as_the_document_says(api, document):
     assert clip["streamId"] == stream_id
     assert on.check("list-live-clips", 200, await http.get(f"/on-demand/{uuid.uuid4()}/live-clips")) == []
     on.check("list-live-clips", 422, await http.get("/on-demand/nothing/live-clips"))
+    own = {"inputs": [{"type": "video", "url": f"fp_mediaId://{media['id']}", "endTime": 2}]}
+    made = on.check("create-media", 201, await http.post("/on-demand", json=own))
+    assert made["sourceMediaId"] == media["id"]
+    assert on.check("get-media", 200, await http.get(f"/on-demand/{made['id']}"))["sourceMediaId"] == media["id"]
+    (clip,) = on.check("get-media-clips", 200, await http.get(f"{path}/media-clips"))
+    assert clip["id"] == made["id"]
+    on.check("get-media-clips", 404, await http.get(f"/on-demand/{uuid.uuid4()}/media-clips"))
+    gone = {"inputs": [{"type": "video", "url": f"fp_mediaId://{uuid.uuid4()}"}]}
+    on.check("create-media", 404, await http.post("/on-demand", json=gone))
     on.check("list-uploads", 200, await http.get("/on-demand/uploads"))
     on.check("cancel-upload", 200, await http.put(f"/on-demand/upload/{upload['uploadId']}/cancel"))
     on.check("cancel-upload", 400, await http.put(f"/on-demand/upload/{upload['uploadId']}/cancel"))

@@ -76,13 +76,14 @@ UPLOAD = {"corsOrigin": "*", "pushMediaSettings": {"accessPolicy": "public"}}
 ASKS: dict[str, list[Ask]] = {
     "create-media": [
         Ask(body=VIDEO, status=201),
-        Ask(body={"inputs": [{"type": "video", "url": "fp_mediaId://{media}"}]}, status=422),
+        Ask(body={"inputs": [{"type": "video", "url": "fp_mediaId://{media}"}]}, status=201),
         Ask(body={**VIDEO, **DRM}, status=201),
     ],
     "list-media": [Ask()],
     "get-media": [Ask(MEDIA), Ask({"mediaId": "{upload}"}, status=404)],
     "updated-media": [Ask(MEDIA, body={"title": "taken over"})],
     "delete-media": [Ask(MEDIA)],
+    "get-media-clips": [Ask(MEDIA, is_shown=False)],
     "retrieveMediaInputInfo": [Ask(MEDIA, is_shown=False)],
     "direct-upload-video-media": [
         Ask(body=UPLOAD, status=201),
