@@ -150,7 +150,8 @@ class OwnMedia:
             if isinstance(target, Target):
                 return await self._from_plan(target, key)
             if isinstance(target, RecordedTarget):
-                return await self._from_recording(target, key)
+                await self._from_recording(target, key)
+                return None
         except ObjectMissing:
             return _GONE
         except SourceFault as fault:

@@ -3,7 +3,7 @@
 from alembic import op
 
 revision = "0017_edits"
-down_revision = "0014_alerts"
+down_revision = "0015_webhooks"
 branch_labels = None
 depends_on = None
 

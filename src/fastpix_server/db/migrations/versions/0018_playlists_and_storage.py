@@ -3,7 +3,7 @@
 from alembic import op
 
 revision = "0018_playlists_and_storage"
-down_revision = "0014_alerts"
+down_revision = "0017_edits"
 branch_labels = None
 depends_on = None
 
