@@ -86,14 +86,14 @@ class Order:
 
     @property
     def events(self) -> Sequence[str]:
-        """The transformations that were asked for, by the names in their events (watermarks have their own)."""
+        """The types of the events that tell what was asked for (watermarks have one each, told with their own data)."""
         named = {
-            "intro": self.intro is not None,
-            "outro": self.outro is not None,
-            "expungeSegments": bool(self.removed_s),
-            "segments": bool(self.inserts),
-            "swapTrack": self.swap is not None,
-            "imposeTracks": bool(self.overlays),
+            "video.media.intro.ready": self.intro is not None,
+            "video.media.outro.ready": self.outro is not None,
+            "video.media.expungeSegments.ready": bool(self.removed_s),
+            "video.media.segments.ready": bool(self.inserts),
+            "video.media.swapTrack.ready": self.swap is not None,
+            "video.media.imposeTracks.ready": bool(self.overlays),
         }
         return [name for name, is_asked in named.items() if is_asked]
 

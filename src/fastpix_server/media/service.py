@@ -216,9 +216,9 @@ async def make_ready(tx: Tx, media_id: str, prepared: Prepared) -> Media | None:
 
 async def _tell_transformed(tx: Tx, media: Media) -> None:
     """One event for each kind of edit that was asked for, and for each watermark (contract section 4)."""
-    named = [*media.edit.events, *(["optimizeAudio"] if media.optimize_audio else [])]
+    named = [*media.edit.events, *(["video.media.optimizeAudio.ready"] if media.optimize_audio else [])]
     for name in named:
-        await tell(tx, media, f"video.media.{name}.ready", "media_ready")
+        await tell(tx, media, name, "media_ready")
     for position, mark in enumerate(media.edit.marks):
         await events.emit(
             tx,

@@ -177,7 +177,7 @@ async def playlist_answers(on, http, media_id):
     smart = {"name": "s", "referenceId": "s", "type": "smart", "playOrder": "createdDate DESC", "description": "d"}
     smart["metadata"] = {"createdDate": ever, "updatedDate": ever}
     filled = on.check("create-a-playlist", 201, await http.post(root, json=smart))
-    assert [one["id"] for one in filled["mediaList"]] == [media_id]
+    assert media_id in [one["id"] for one in filled["mediaList"]]
     manual = {"name": "m", "referenceId": "m", "type": "manual"}
     made = on.check("create-a-playlist", 201, await http.post(root, json=manual))
     on.check("create-a-playlist", 409, await http.post(root, json=manual))
