@@ -57,6 +57,16 @@ class Overlay:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
+class Lender:
+    """Where file 0 was encoded before, as it is, with the same settings: segment j of the renditions named here, the
+    frames [cuts[j], cuts[j+1]) of the file, is lent to whoever shows just these frames. It may be gone at any time."""
+
+    place: str
+    cuts: tuple[int, ...]
+    renditions: tuple[str, ...]
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
 class Edit:
     """`pieces` empty: the whole of file 0, as it is. `gains_db` has one gain for each sound of the plan, or none."""
 
@@ -65,6 +75,12 @@ class Edit:
     swap: SoundSource | None = None
     overlays: tuple[Overlay, ...] = ()
     gains_db: tuple[float, ...] = ()
+    lender: Lender | None = None
+
+    @property
+    def is_whole_file(self) -> bool:
+        """Whether what is shown is file 0, at most at another loudness."""
+        return not (self.pieces or self.watermarks or self.swap or self.overlays)
 
     @property
     def changes_sound(self) -> bool:

@@ -6,7 +6,7 @@ import json
 from fractions import Fraction
 from typing import Any
 
-from fastpix_server.engine.edit import Edit, Overlay, Piece, SoundSource, Watermark
+from fastpix_server.engine.edit import Edit, Lender, Overlay, Piece, SoundSource, Watermark
 from fastpix_server.engine.source import VideoFacts
 from fastpix_server.engine.timeline import AudioRendition, Plan, Timeline, VideoRendition
 
@@ -66,7 +66,12 @@ def _edit(data: dict[str, Any]) -> Edit:
         swap=None if data["swap"] is None else SoundSource(**data["swap"]),
         overlays=tuple(_overlay(overlay) for overlay in data["overlays"]),
         gains_db=tuple(data["gains_db"]),
+        lender=None if data["lender"] is None else _lender(data["lender"]),
     )
+
+
+def _lender(data: dict[str, Any]) -> Lender:
+    return Lender(data["place"], tuple(data["cuts"]), tuple(data["renditions"]))
 
 
 def _overlay(data: dict[str, Any]) -> Overlay:

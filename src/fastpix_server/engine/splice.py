@@ -14,11 +14,14 @@ from fastpix_server.engine import cuts as cutting
 from fastpix_server.engine import ladder
 from fastpix_server.engine import plan as planning
 from fastpix_server.engine.copyrung import CopyVerdict, CopyVideo
-from fastpix_server.engine.edit import SILENT, Edit, Piece
+from fastpix_server.engine.edit import SILENT, Edit, Lender, Piece
 from fastpix_server.engine.edit_list import Stretch
 from fastpix_server.engine.plan import AAC_FRAME_SAMPLES, AUDIO_RATE_HZ, Plan, Timeline
 from fastpix_server.engine.plan_json import revision_of
 from fastpix_server.engine.source import AudioFacts, Source
+
+# A rest of a lent segment that is shorter is made together with its neighbour: a request for so little costs more.
+SHORTEST_FRAMES = 6
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -70,7 +73,7 @@ def make_edited_plan(
     candidate = None
     if base.video is not None and copy is not None and copy.video is not None:
         candidate = planning.affordable(_copied(copy.video, runs), base.video, tier, cap)
-    local = [_cuts(sources[run.file], run, grid, candidate) for run in runs]
+    local = [_cuts(sources[run.file], run, grid, candidate, edit.lender) for run in runs]
     timeline = _timeline(grid, local, has_sound=bool(shown.audios), is_audio_only=base.video is None)
     videos = planning.video_renditions(base.video, timeline, candidate, tier, cap) if base.video else ()
     pieces, seeks = _pieces(sources, runs, local, grid, shown.audios)
@@ -140,10 +143,12 @@ def _runs(sources: Sequence[Source], stretches: Sequence[Stretch], grid: Fractio
     return runs
 
 
-def _cuts(source: Source, run: _Run, grid: Fraction, copy: CopyVideo | None) -> tuple[int, ...]:
+def _cuts(source: Source, run: _Run, grid: Fraction, copy: CopyVideo | None, lender: Lender | None) -> tuple[int, ...]:
     """Where the segments of a run begin, counted from its first frame, then its end. `copy` is of the timeline."""
     if source.video is None:
         return cutting.grid_cuts(run.frames, round(cutting.AUDIO_ONLY_TARGET_S * grid))
+    if lender is not None and run.file == 0:
+        return _lent_cuts(run, lender)
     if copy is not None:
         clean = [cut - run.at for cut in copy.cut_frames if run.at < cut < run.at + run.frames]
         chosen = cutting.key_cuts(run.frames, grid, clean, max_gop_s=cutting.MAX_COPY_GOP_S)
@@ -155,6 +160,14 @@ def _cuts(source: Source, run: _Run, grid: Fraction, copy: CopyVideo | None) -> 
         if chosen is not None:
             return chosen
     return cutting.grid_cuts(run.frames, cutting.target_frames(grid))
+
+
+def _lent_cuts(run: _Run, lender: Lender) -> tuple[int, ...]:
+    """Where the lender's segments begin, so that all but the first and the last are the very same."""
+    end = run.in_frame + run.frames
+    first, last = run.in_frame + SHORTEST_FRAMES, end - SHORTEST_FRAMES
+    inner = [cut - run.in_frame for cut in lender.cuts if first <= cut <= last]
+    return (0, *inner, run.frames)
 
 
 def _copied(video: CopyVideo, runs: Sequence[_Run]) -> CopyVideo | None:

@@ -16,7 +16,7 @@ from fastpix_server.base.errors import SourceFault
 from fastpix_server.engine import copyrung, loudness, splice
 from fastpix_server.engine import edit_list as cutting
 from fastpix_server.engine import watermark as watermarks
-from fastpix_server.engine.edit import Edit, Overlay, SoundSource, Watermark
+from fastpix_server.engine.edit import Edit, Lender, Overlay, SoundSource, Watermark
 from fastpix_server.engine.edit_list import Cuts, Insert, Stretch
 from fastpix_server.engine.plan import Plan
 from fastpix_server.engine.probe import needs_remux, probe
@@ -27,6 +27,7 @@ from fastpix_server.engine.watermark import Picture
 from fastpix_server.media import service
 from fastpix_server.media.edits import Mark, Order
 from fastpix_server.media.model import Media
+from fastpix_server.playback.model import Target
 from fastpix_server.storage.open import Storage
 
 
@@ -55,13 +56,16 @@ class Editor:
         self._storage = storage
         self._work_dir = work_dir
 
-    async def plan(self, media: Media) -> EditedPlan:
-        """Raises SourceFault for the user's mistakes, with the file that is meant, and ServiceFault."""
+    async def plan(self, media: Media, lender: Target | None) -> EditedPlan:
+        """`lender` is the media that it is made from, where that is of the planned kind.
+
+        Raises SourceFault for the user's mistakes, with the file that is meant, and ServiceFault.
+        """
         kinds = ["video", *(file.kind for file in media.edit.files)]
         files = [await self._understand(media.id, position, kind) for position, kind in enumerate(kinds)]
         async with contextlib.AsyncExitStack() as stack:
             paths = [await stack.enter_async_context(self._storage.sources.open(file.key)) for file in files]
-            return await _planned(media, files, paths)
+            return await _planned(media, files, paths, lender)
 
     async def _understand(self, media_id: str, position: int, kind: str) -> _Understood:
         key = service.source_key(media_id, position)
@@ -105,7 +109,9 @@ class Editor:
             yield Path(name)
 
 
-async def _planned(media: Media, files: Sequence[_Understood], paths: Sequence[Path]) -> EditedPlan:
+async def _planned(
+    media: Media, files: Sequence[_Understood], paths: Sequence[Path], lender: Target | None
+) -> EditedPlan:
     order = media.edit
     sources = {position: file.source for position, file in enumerate(files) if file.source is not None}
     base = sources[0]
@@ -131,11 +137,32 @@ async def _planned(media: Media, files: Sequence[_Understood], paths: Sequence[P
         )
 
     plan = await asyncio.to_thread(made, edit)
+    lent = None if lender is None else lender_of(lender, plan)
+    if lent is not None:
+        edit = dataclasses.replace(edit, lender=lent)
+        plan = await asyncio.to_thread(made, edit)
     if media.optimize_audio and plan.audios:
         gains = await loudness.gains_db(plan, paths)
         plan = await asyncio.to_thread(made, dataclasses.replace(edit, gains_db=gains))
     heard = splice.heard([sources.get(i, base) for i in range(len(files))], stretches, edit)
     return EditedPlan(plan, dataclasses.replace(base, audios=heard), tuple(file.key for file in files))
+
+
+def lender_of(source: Target, plan: Plan) -> Lender | None:
+    """What of the media that `plan` is cut from can be taken over segment by segment."""
+    whole = source.plan
+    is_same_file = whole.edit is None or whole.edit.is_whole_file
+    if not is_same_file or plan.edit is None or plan.edit.watermarks:
+        return None
+    if whole.video != plan.video or (whole.timeline.fps, whole.timeline.timescale) != (
+        plan.timeline.fps,
+        plan.timeline.timescale,
+    ):
+        return None
+    if plan.edit.pieces and any(video.kind == "copy" for video in plan.videos):
+        return None  # cut at clean pictures already: what it would borrow costs as little to make
+    names = tuple(video.name for video in plan.videos if video.kind == "encode" and video in whole.videos)
+    return Lender(source.place, whole.timeline.cuts, names) if names else None
 
 
 def cuts_of(order: Order, sources: Mapping[int, Source]) -> Cuts:

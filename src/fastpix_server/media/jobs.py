@@ -28,6 +28,8 @@ from fastpix_server.media.edits import NOTHING
 from fastpix_server.media.model import Media
 from fastpix_server.media.service import Prepared
 from fastpix_server.media.states import Status
+from fastpix_server.playback import service as playback
+from fastpix_server.playback.model import Target
 from fastpix_server.storage import keys
 from fastpix_server.storage.open import Storage
 from fastpix_server.storage.port import ObjectMissing
@@ -124,7 +126,7 @@ class MediaJobs:
 
     async def _understand(self, media: Media) -> Prepared | None:
         """Facts and plan; None when the media went away meanwhile."""
-        if media.edit != NOTHING or media.optimize_audio:
+        if media.edit != NOTHING or media.optimize_audio or media.source_media_id is not None:
             return await self._edited(media)
         key = service.source_key(media.id)
         try:
@@ -148,7 +150,7 @@ class MediaJobs:
         if not (await self._advance(media.id, Status.IN_QUEUE) and await self._advance(media.id, Status.PROCESSING)):
             return None
         try:
-            edited = await self._editor.plan(media)
+            edited = await self._editor.plan(media, await self._lender(media))
         except ObjectMissing as fault:
             if not await self._advance(media.id, Status.PROCESSING):
                 return None
@@ -160,6 +162,13 @@ class MediaJobs:
             other_source_keys=edited.keys[1:],
             place=f"media/{media.id}/{edited.plan.revision}",
         )
+
+    async def _lender(self, media: Media) -> Target | None:
+        if media.source_media_id is None:
+            return None
+        async with self._db.unit() as tx:
+            found = await playback.find_any(tx, media.source_media_id)
+        return found if isinstance(found, Target) else None
 
     async def _plan(self, media: Media, path: Path, facts: Source, source: Source, key: str) -> Prepared | None:
         """`facts` are of the file at `path`, `source` of what the user sent."""

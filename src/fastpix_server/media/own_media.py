@@ -18,7 +18,6 @@ from fastpix_server.base import errors, log
 from fastpix_server.base.errors import FieldError, ServiceFault, SourceFault
 from fastpix_server.db.pool import Database, Tx
 from fastpix_server.engine import assemble
-from fastpix_server.engine.edit import Edit
 from fastpix_server.media import links, store
 from fastpix_server.media.edits import Order
 from fastpix_server.media.fetch_rules import Refused
@@ -159,7 +158,7 @@ class OwnMedia:
         return Later("the live stream is not over")
 
     async def _from_plan(self, target: Target, key: str) -> Later | None:
-        if target.plan.edit is None or target.plan.edit == Edit(gains_db=target.plan.edit.gains_db):
+        if target.plan.edit is None or target.plan.edit.is_whole_file:
             await self._objects.copy(target.source_key, key)
             return None
         names = [video.name for video in target.plan.videos[:1]] + [audio.name for audio in target.plan.audios]

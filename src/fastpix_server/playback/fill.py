@@ -18,6 +18,7 @@ from fastpix_server.engine.encode import Control, Killed, encode_audio, encode_v
 from fastpix_server.engine.inits import make_init
 from fastpix_server.engine.plan import AudioRendition, VideoRendition
 from fastpix_server.playback import service, store
+from fastpix_server.playback.borrowing import borrow
 from fastpix_server.playback.lane import SETTLE_S
 from fastpix_server.playback.model import Measured, Target
 from fastpix_server.playback.rates import durations_s, measure
@@ -156,6 +157,8 @@ class Fill:
         for video, ks in wanted.items():
             if video.kind == "copy":
                 await self._copies(opened, video.name, ks)
+            else:
+                wanted[video] = [k for k in ks if not await borrow(self._shop, target, video.name, k)]
         rungs = [v for v, ks in wanted.items() if ks and v.kind == "encode"]
         if not rungs:
             return

@@ -14,6 +14,7 @@ from fastpix_server.base.errors import ServiceFault, SourceFault
 from fastpix_server.engine.encode import Control, Emit, encode_audio, encode_video
 from fastpix_server.engine.plan import VideoRendition
 from fastpix_server.playback.artifacts import SegmentOf
+from fastpix_server.playback.borrowing import borrow
 from fastpix_server.playback.runner import Runner
 from fastpix_server.playback.shop import OpenTarget, Shop, made_total
 
@@ -77,6 +78,9 @@ class Rung:
         if await self._shop.is_stored(SegmentOf(self._rendition.name, k).keys(self._target)):
             await self._shop.announce_made(self._target.id, SegmentOf(self._rendition.name, k))
             self.hint(k)
+            return
+        if self._is_video and await borrow(self._shop, self._target, self._rendition.name, k):
+            await self._shop.announce_made(self._target.id, SegmentOf(self._rendition.name, k))
             return
         self._waiting.add(k)
         self._serve(k)
@@ -190,7 +194,9 @@ class Rung:
     async def _is_taken(self, k: int, by: Runner) -> bool:
         if any(other.next_k == k and not other.is_over for other in self._runners if other is not by):
             return True
-        return await self._shop.is_stored(SegmentOf(self._rendition.name, k).keys(self._target))
+        if await self._shop.is_stored(SegmentOf(self._rendition.name, k).keys(self._target)):
+            return True
+        return self._is_video and await borrow(self._shop, self._target, self._rendition.name, k)
 
     async def _copy(self, k: int) -> None:
         if not await self._has_lease(k):

@@ -5,6 +5,7 @@ import ipaddress
 import itertools
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -21,6 +22,7 @@ from fastpix_server.media.fetch import MediaFetch
 from fastpix_server.media.jobs import MediaJobs
 from fastpix_server.playback import service as playback
 from fastpix_server.playback import store as playback_store
+from fastpix_server.playback.borrowing import borrow
 from fastpix_server.playback.recording import Facts, Recording, Stretch, Track, words
 from fastpix_server.storage.open import Storage, open_store
 
@@ -126,6 +128,42 @@ async def test_a_clip_has_bytes_of_its_own_and_leaves_its_source_alone(editing):
     assert await editing.storage.objects.get(service.source_key(clip.id)) == before
     with pytest.raises(errors.NotFound):
         await editing.house.create(inputs=[{"type": "video", "url": f"fp_mediaId://{source.id}"}])
+
+
+async def test_segments_that_a_cut_does_not_touch_are_taken_over_from_the_source(editing, tmp_path):
+    source = await editing.ready({"type": "video", "url": editing.url("plain")})
+    lending = await editing.target(source.id)
+    rung = lending.plan.videos[-1]
+    path = editing.storage.objects.local_path(lending.source_key)
+
+    async def lend(name: str, k: int, data: bytes) -> None:
+        await editing.storage.objects.put(lending.segment_key(name, k), data)
+
+    await encode_video(lending.plan, path, [rung], 0, lending.plan.timeline.segment_count, lend)
+    clip = await editing.ready(
+        {"type": "video", "url": f"fp_mediaId://{source.id}", "startTime": 1, "expungeSegments": ["5.6-6"]}
+    )
+    target = await editing.target(clip.id)
+    shop = SimpleNamespace(objects=editing.storage.objects)
+    count = target.plan.timeline.segment_count
+    borrowed = [k for k in range(count) if await borrow(shop, target, rung.name, k)]
+    # The source is cut every 40 frames: whole ones are [40, 160) and [200, 240).
+    assert (count, borrowed) == (7, [1, 2, 3, 6])
+    own = editing.storage.objects.local_path(target.source_key)
+
+    async def keep(name: str, k: int, data: bytes) -> None:
+        await editing.storage.objects.put(target.segment_key(name, k), data)
+
+    for k in set(range(count)) - set(borrowed):
+        await encode_video(target.plan, own, [rung], k, k + 1, keep)
+    stream = tmp_path / "clip.mp4"
+    parts = [await editing.storage.objects.get(target.segment_key(rung.name, k)) for k in range(count)]
+    stream.write_bytes(await make_init(target.plan, rung) + b"".join(parts))
+    assert footage.frame_numbers("-i", str(stream)).tolist() == [*range(30, 168), *range(180, 240)]
+    async with editing.house.db.unit() as tx:
+        await service.delete(tx, source.workspace_id, source.id)
+    await editing.jobs.erase(source.id)
+    assert not await borrow(shop, target, rung.name, 1), "what is gone is encoded"
 
 
 async def test_a_clip_of_an_edited_media_shows_what_its_viewers_saw(editing, tmp_path):
