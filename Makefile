@@ -26,6 +26,7 @@ lint: $(VENV)/.test
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/mypy --python-version 3.10 src/fastpix
 	$(BIN)/lint-imports
 
 # Stamps: what they stand for is done again only when pyproject.toml changes.

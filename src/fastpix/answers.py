@@ -18,6 +18,8 @@ import msgspec
 from fastpix import errors
 
 T = TypeVar("T")
+# What users wrote themselves stays as they wrote it, whatever their keys are called.
+OWN_WORDS = "metadata"
 
 
 class Pagination(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
@@ -168,7 +170,7 @@ def modern(value: Any) -> Any:
         return [modern(item) for item in value]
     if not isinstance(value, dict):
         return value
-    made = {key: modern(item) for key, item in value.items() if item is not None}
+    made = {key: item if key == OWN_WORDS else modern(item) for key, item in value.items() if item is not None}
     if isinstance(made.get("duration"), str):
         made["duration"] = _seconds(made["duration"])
     if isinstance(made.get("mp4Support"), str):

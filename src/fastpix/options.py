@@ -46,7 +46,7 @@ NO_RETRIES = Retries(attempts=1)
 
 @dataclass(frozen=True)
 class Options:
-    """`timeout_s` bounds one attempt, from connecting to the last byte of the answer."""
+    """`timeout_s` bounds every wait of one attempt, and the arrival of its answer as a whole."""
 
     timeout_s: float = 30.0
     retries: Retries = field(default_factory=Retries)

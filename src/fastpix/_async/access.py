@@ -15,6 +15,7 @@ from fastpix.types import (
     NewSigningKey,
     Permission,
     SigningKey,
+    Storage,
     Workspace,
 )
 
@@ -75,3 +76,7 @@ class AsyncWorkspaceOperations:
     async def get(self) -> Workspace:
         """Its id, its name, and the key that beacons carry."""
         return await self._api.call(op.GET_WORKSPACE, Workspace)
+
+    async def storage(self, *, limit: int | None = None, page: int = 1) -> Storage:
+        """Stored bytes, in sum and of each media, the largest first; `limit` and `page` are about those."""
+        return await self._api.call(op.GET_STORAGE, Storage, query={"limit": limit, "offset": page})

@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+from urllib.parse import urljoin
 
 import msgspec
 
@@ -63,11 +64,20 @@ class AsyncSending:
     async def begin(self) -> None:
         """A URL without a session is asked for one."""
         if not _HAS_SESSION.search(self._state.url):
-            headers = {"x-goog-resumable": "start", "Content-Length": "0", "Content-Type": "application/octet-stream"}
-            arrived = await self._exchange("POST", headers)
-            answers.check(arrived)
-            self._state = msgspec.structs.replace(self._state, url=arrived.headers.get("location", self._state.url))
+            url = urljoin(self._state.url, await self._started())
+            self._state = msgspec.structs.replace(self._state, url=url)
         await self._remember(0)
+
+    async def _started(self) -> str:
+        """Where the session is."""
+        stalls = 0
+        while True:
+            try:
+                arrived = await self._exchange("POST", {"x-goog-resumable": "start"})
+                answers.check(arrived)
+                return arrived.headers.get("location", "")
+            except (errors.NoAnswer, errors.Refused) as fault:
+                stalls = await self._stalled(fault, stalls, 0)
 
     async def resume(self) -> Said | None:
         """Where a former process came to; None when its session is gone. FileChanged for another file."""

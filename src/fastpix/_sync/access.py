@@ -16,6 +16,7 @@ from fastpix.types import (
     NewSigningKey,
     Permission,
     SigningKey,
+    Storage,
     Workspace,
 )
 
@@ -76,3 +77,7 @@ class WorkspaceOperations:
     def get(self) -> Workspace:
         """Its id, its name, and the key that beacons carry."""
         return self._api.call(op.GET_WORKSPACE, Workspace)
+
+    def storage(self, *, limit: int | None = None, page: int = 1) -> Storage:
+        """Stored bytes, in sum and of each media, the largest first; `limit` and `page` are about those."""
+        return self._api.call(op.GET_STORAGE, Storage, query={"limit": limit, "offset": page})

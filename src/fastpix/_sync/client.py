@@ -51,7 +51,7 @@ class FastPix:
         headers: Mapping[str, str] | None = None,
         http_client: httpx.Client | None = None,
     ) -> None:
-        """`timeout_s` bounds each attempt. `retries` counts the attempts after the first, or is a whole plan.
+        """`timeout_s` bounds each wait of an attempt. `retries` is how many more attempts there are, or a whole plan.
 
         An `http_client` of your own (a proxy, certificates) stays yours to close.
         """

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+from urllib.parse import urljoin
 
 import msgspec
 
@@ -64,11 +65,20 @@ class Sending:
     def begin(self) -> None:
         """A URL without a session is asked for one."""
         if not _HAS_SESSION.search(self._state.url):
-            headers = {"x-goog-resumable": "start", "Content-Length": "0", "Content-Type": "application/octet-stream"}
-            arrived = self._exchange("POST", headers)
-            answers.check(arrived)
-            self._state = msgspec.structs.replace(self._state, url=arrived.headers.get("location", self._state.url))
+            url = urljoin(self._state.url, self._started())
+            self._state = msgspec.structs.replace(self._state, url=url)
         self._remember(0)
+
+    def _started(self) -> str:
+        """Where the session is."""
+        stalls = 0
+        while True:
+            try:
+                arrived = self._exchange("POST", {"x-goog-resumable": "start"})
+                answers.check(arrived)
+                return arrived.headers.get("location", "")
+            except (errors.NoAnswer, errors.Refused) as fault:
+                stalls = self._stalled(fault, stalls, 0)
 
     def resume(self) -> Said | None:
         """Where a former process came to; None when its session is gone. FileChanged for another file."""

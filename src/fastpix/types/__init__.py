@@ -8,6 +8,8 @@ from fastpix.types.access import (
     NewSigningKey,
     Permission,
     SigningKey,
+    Storage,
+    StoredMedia,
     Workspace,
 )
 from fastpix.types.base import (
@@ -159,6 +161,8 @@ __all__ = [
     "SmartRules",
     "SortOrder",
     "SrtPlayback",
+    "Storage",
+    "StoredMedia",
     "StreamFigures",
     "StreamHealth",
     "SubtitleInput",

@@ -56,3 +56,30 @@ class Workspace(Shape, frozen=True, kw_only=True):
     name: str = ""
     workspace_key: str | None = None
     created_at: datetime | None = None
+
+
+class StoredMedia(Shape, frozen=True, kw_only=True):
+    """What one media takes."""
+
+    media_id: str
+    title: str | None = None
+    total_bytes: int = 0
+    source_bytes: int = 0
+    cache_bytes: int = 0
+    made_bytes: int = 0
+    recording_bytes: int = 0
+    object_count: int = 0
+    counted_at: datetime | None = None
+
+
+class Storage(Shape, frozen=True, kw_only=True):
+    """What a workspace takes; `cache_bytes` can be made again from the sources."""
+
+    total_bytes: int = 0
+    source_bytes: int = 0
+    cache_bytes: int = 0
+    made_bytes: int = 0
+    recording_bytes: int = 0
+    object_count: int = 0
+    media_count: int = 0
+    media: tuple[StoredMedia, ...] = ()

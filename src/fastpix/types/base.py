@@ -5,6 +5,8 @@ a closed list in a request is a Literal, in an answer a plain str, since a serve
 `msgspec.to_builtins(value)` is its JSON form.
 """
 
+from __future__ import annotations
+
 from typing import Literal
 
 import msgspec

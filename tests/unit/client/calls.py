@@ -276,6 +276,7 @@ CALLS: dict[str, Call] = {
     "access_tokens.get": Call(op.GET_ACCESS_TOKEN, {"access_token_id": "k"}, "/iam/access-tokens/k"),
     "access_tokens.delete": Call(op.DELETE_ACCESS_TOKEN, {"access_token_id": "k"}, "/iam/access-tokens/k"),
     "workspace.get": Call(op.GET_WORKSPACE, {}, "/iam/workspace"),
+    "workspace.storage": Call(op.GET_STORAGE, PAGE, "/iam/storage", None, PAGE_QUERY),
     "webhooks.create": Call(
         op.CREATE_WEBHOOK, {"url": "https://a.example/h"}, "/webhooks", {"url": "https://a.example/h"}
     ),

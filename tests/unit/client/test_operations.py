@@ -26,6 +26,7 @@ NEWER = {
 OURS: dict[str, Any] = {
     "get-live-stream-health": {"streamId": "s", "status": "idle"},
     "get-workspace": {"workspaceId": "w", "workspaceKey": "k", "name": "n"},
+    "get-storage": {"totalBytes": 5, "mediaCount": 1, "media": [{"mediaId": "m", "totalBytes": 5}]},
     "create-access-token": {"id": "i", "secretKey": "s", "name": "n", "permissions": ["video:read"]},
     "list-access-tokens": [{"id": "i"}],
     "get-access-token": {"id": "i", "lastUsedAt": "2026-05-20T09:06:00Z"},

@@ -211,9 +211,11 @@ async def test_an_answer_without_end_is_cut(both, server, monkeypatch):
 
 async def test_unknown_keys_are_ignored_and_nulls_are_absences(both, server):
     data = {**MEDIA["data"], "newKey": [1], "title": None, "tracks": None, "mp4Support": "capped_4k", "duration": "90"}
+    data["metadata"] = {"duration": "90", "mp4Support": "yes"}
     server.script(Answer(200, {"success": True, "data": data, "newer": 1}))
     media = await both.call(both.client.media.get, media_id="m")
     assert (media.title, media.tracks, media.duration, media.mp4_support[0].type) == (None, (), 90.0, "capped_4k")
+    assert media.metadata == {"duration": "90", "mp4Support": "yes"}
 
 
 async def test_pages_are_asked_for_one_by_one_and_read_as_one(both, server):

@@ -55,6 +55,7 @@ async def test_a_file_is_sent_in_chunks_with_its_settings(both, bucket, server, 
 
 async def test_a_file_object_and_a_url_without_a_session_will_do(both, bucket):
     bucket.has_session = False
+    bucket.troubles = [refuses(503), breaks(stored=0)]
     done = await both.call(both.client.uploads.upload, io.BytesIO(CONTENT))
     assert (bytes(bucket.stored), done.sha256) == (CONTENT, SHA256)
 
