@@ -68,7 +68,7 @@ _busy = Gauge("fastpix_webhook_busy", "POSTs under way.", multiprocess_mode="liv
 
 # The name of a workspace, which is another domain's to know.
 NameOf = Callable[[Tx, str], Awaitable[str]]
-_FAULTS = (errors.Unavailable, sqlalchemy.exc.DBAPIError, psycopg.Error)
+_FAULTS = (errors.FastpixError, sqlalchemy.exc.DBAPIError, psycopg.Error)
 
 
 class Courier:
@@ -225,6 +225,7 @@ class Courier:
         _probes.labels("answered" if made.is_success else "unanswered").inc()
 
         async def settle(tx: Tx) -> None:
+            await store.end_probe(tx, probe.endpoint_id)
             cause = Cause.ANSWERED if made.is_success else Cause.UNANSWERED
             reason = None if made.is_success else f"the probe failed: {made.reason}"
             if await states.move(tx, probe.endpoint_id, cause, reason=reason, version=probe.version):

@@ -196,9 +196,9 @@ async def purge(tx: Tx, *, keep_days: int, keep_ended: int) -> int:
     )
     many = await tx.execute(
         text(
-            "delete from webhook_deliveries d using ("
-            "  select id, row_number() over (partition by endpoint_id order by created_at desc, id desc) as rank"
-            "  from webhook_deliveries where state <> 'pending') r where d.id = r.id and r.rank > :keep"
+            "delete from webhook_deliveries where id in (select o.id from webhook_endpoints e cross join lateral ("
+            "  select d.id from webhook_deliveries d where d.endpoint_id = e.id and d.state <> 'pending'"
+            "  order by d.created_at desc, d.id desc offset :keep) o)"
         ),
         {"keep": keep_ended},
     )

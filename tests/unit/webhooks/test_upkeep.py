@@ -74,6 +74,8 @@ async def test_a_probe_of_the_url_before_decides_nothing_of_the_new_one(stage: S
     await courier.step()  # the probe of the first URL is under way
     async with stage.db.unit() as tx:
         changed = await service.change(tx, stage.workspace_id, endpoint.id, ChangedWebhook(url=receiver.url + "?new"))
+    await courier.step()  # the next one waits for its end
+    assert len(courier._tasks) <= 1
     await courier.settled()
     assert (await stage.get(endpoint.id)).status == changed.status == "verifying"
     await stage.step()
