@@ -122,7 +122,9 @@ class Courier:
             if not await deliveries_store.try_lock_dispatch(tx):
                 return 0
             headings = await events.take_undispatched(tx, DISPATCH_BATCH)
-            made = await deliveries_store.fan_out(tx, headings, [status.value for status in states.HEARING])
+            made = await deliveries_store.fan_out(
+                tx, headings, [status.value for status in states.HEARING], hold_tries=schedule.HOLD_TRIES
+            )
         _made.inc(made)
         return len(headings)
 
@@ -138,7 +140,6 @@ class Courier:
                 limit=limit - len(probes),
                 per_endpoint=PER_ENDPOINT,
                 failing_places=FAILING_PLACES,
-                hold_tries=schedule.HOLD_TRIES,
             )
             told = await events.find_many(tx, {one.delivery.event_id for one in claimed})
             names = {one: await self._name_of(tx, one) for one in {one.workspace_id for one in claimed}}
@@ -194,7 +195,9 @@ class Courier:
         next_at = None if made.is_success or event is None else schedule.next_try_at(delivery.tries + 1, now)
         ended: State = "delivered" if made.is_success else "failed"
         state: State = ended if next_at is None else "pending"
-        if not await deliveries_store.settle(tx, claimed, state=state, next_at=next_at, attempts=attempts):
+        if not await deliveries_store.settle(
+            tx, claimed, state=state, next_at=next_at, attempts=attempts, hold_tries=schedule.HOLD_TRIES
+        ):
             _tries.labels("overtaken").inc()
             return
         _tries.labels("retried" if state == "pending" else state).inc()
