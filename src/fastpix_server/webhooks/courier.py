@@ -68,7 +68,7 @@ _busy = Gauge("fastpix_webhook_busy", "POSTs under way.", multiprocess_mode="liv
 
 # The name of a workspace, which is another domain's to know.
 NameOf = Callable[[Tx, str], Awaitable[str]]
-_FAULTS = (errors.Unavailable, sqlalchemy.exc.DBAPIError, psycopg.Error)
+_FAULTS = (errors.FastpixError, sqlalchemy.exc.DBAPIError, psycopg.Error)
 
 
 class Courier:
@@ -122,7 +122,9 @@ class Courier:
             if not await deliveries_store.try_lock_dispatch(tx):
                 return 0
             headings = await events.take_undispatched(tx, DISPATCH_BATCH)
-            made = await deliveries_store.fan_out(tx, headings, [status.value for status in states.HEARING])
+            made = await deliveries_store.fan_out(
+                tx, headings, [status.value for status in states.HEARING], hold_tries=schedule.HOLD_TRIES
+            )
         _made.inc(made)
         return len(headings)
 
@@ -138,7 +140,6 @@ class Courier:
                 limit=limit - len(probes),
                 per_endpoint=PER_ENDPOINT,
                 failing_places=FAILING_PLACES,
-                hold_tries=schedule.HOLD_TRIES,
             )
             told = await events.find_many(tx, {one.delivery.event_id for one in claimed})
             names = {one: await self._name_of(tx, one) for one in {one.workspace_id for one in claimed}}
@@ -194,7 +195,9 @@ class Courier:
         next_at = None if made.is_success or event is None else schedule.next_try_at(delivery.tries + 1, now)
         ended: State = "delivered" if made.is_success else "failed"
         state: State = ended if next_at is None else "pending"
-        if not await deliveries_store.settle(tx, claimed, state=state, next_at=next_at, attempts=attempts):
+        if not await deliveries_store.settle(
+            tx, claimed, state=state, next_at=next_at, attempts=attempts, hold_tries=schedule.HOLD_TRIES
+        ):
             _tries.labels("overtaken").inc()
             return
         _tries.labels("retried" if state == "pending" else state).inc()
@@ -225,6 +228,7 @@ class Courier:
         _probes.labels("answered" if made.is_success else "unanswered").inc()
 
         async def settle(tx: Tx) -> None:
+            await store.end_probe(tx, probe.endpoint_id)
             cause = Cause.ANSWERED if made.is_success else Cause.UNANSWERED
             reason = None if made.is_success else f"the probe failed: {made.reason}"
             if await states.move(tx, probe.endpoint_id, cause, reason=reason, version=probe.version):

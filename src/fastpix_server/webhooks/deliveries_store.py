@@ -1,6 +1,11 @@
-"""The SQL of deliveries: nobody else reads or writes this table."""
+"""The SQL of deliveries: nobody else reads or writes this table.
 
-from collections.abc import Sequence
+Invariants: of an object's pending deliveries to an endpoint, one holds the others back until it ends or has failed
+often enough; the others are waiting. Whoever adds deliveries or ends one holds the row lock of the endpoint meanwhile, or a
+newcomer and the end of the one that it waits for would not see each other.
+"""
+
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from sqlalchemy import text
@@ -35,13 +40,25 @@ async def lock_claim(tx: Tx) -> None:
     await tx.execute(text("select pg_advisory_xact_lock(hashtextextended(:name, 0))"), {"name": _CLAIM})
 
 
-async def fan_out(tx: Tx, headings: Sequence[Heading], statuses: Sequence[str]) -> int:
+async def lock_endpoint(tx: Tx, endpoint_id: str) -> None:
+    await tx.execute(text("select id from webhook_endpoints where id = :id for no key update"), {"id": endpoint_id})
+
+
+async def fan_out(tx: Tx, headings: Sequence[Heading], statuses: Sequence[str], *, hold_tries: int) -> int:
     """A delivery for each event and endpoint of its workspace in one of `statuses`; repeating it changes nothing.
 
     What was told before an endpoint began to hear is not its.
     """
     if not headings:
         return 0
+    values = {**_columns_of(headings), "statuses": list(statuses)}
+    await tx.execute(
+        text(
+            "select id from webhook_endpoints where workspace_id = any(cast(:workspaces as uuid[]))"
+            " and status = any(:statuses) order by id for no key update"
+        ),
+        {"workspaces": values["workspaces"], "statuses": values["statuses"]},
+    )
     result = await tx.execute(
         text(
             "insert into webhook_deliveries"  # noqa: S608
@@ -50,33 +67,78 @@ async def fan_out(tx: Tx, headings: Sequence[Heading], statuses: Sequence[str]) 
             f" from {_EVENTS}"
             " join webhook_endpoints e on e.workspace_id = v.workspace_id and e.status = any(:statuses)"
             " and e.hears_since <= v.created_at"
-            " on conflict (endpoint_id, event_id) do nothing"
+            " on conflict (endpoint_id, event_id) do nothing returning endpoint_id, object_type, object_id"
         ),
-        {**_columns_of(headings), "statuses": list(statuses)},
+        values,
     )
-    return int(result.rowcount)
+    made = [(str(row.endpoint_id), row.object_type, row.object_id) for row in result]
+    await release(tx, made, hold_tries=hold_tries)
+    return len(made)
 
 
-async def put(tx: Tx, endpoint_id: str, headings: Sequence[Heading], *, only_undelivered: bool) -> list[str]:
+async def put(
+    tx: Tx, endpoint_id: str, headings: Sequence[Heading], *, only_undelivered: bool, hold_tries: int
+) -> list[str]:
     """Deliveries of these events to one endpoint, made or begun anew; the ids of those that this put into the queue.
 
     What waits already is left as it is; what was delivered too, with `only_undelivered`.
     """
     if not headings:
         return []
+    await lock_endpoint(tx, endpoint_id)
     result = await tx.execute(
         text(
             "insert into webhook_deliveries as d"  # noqa: S608
             " (id, endpoint_id, event_id, position, type, object_type, object_id, next_at)"
             " select gen_random_uuid(), :endpoint, v.event_id, v.position, v.type, v.object_type, v.object_id, now()"
             f" from {_EVENTS}"
-            " on conflict (endpoint_id, event_id) do update set"
-            " state = 'pending', tries = 0, next_at = now(), ended_at = null, lease = null, leased_until = null"
-            " where d.state = 'failed' or (d.state = 'delivered' and not :only_undelivered) returning d.id"
+            " on conflict (endpoint_id, event_id) do update set state = 'pending', is_waiting = true,"
+            " tries = 0, next_at = now(), ended_at = null, lease = null, leased_until = null"
+            " where d.state = 'failed' or (d.state = 'delivered' and not :only_undelivered)"
+            " returning d.id, d.object_type, d.object_id"
         ),
         {**_columns_of(headings), "endpoint": endpoint_id, "only_undelivered": only_undelivered},
     )
-    return [str(found) for found in result.scalars()]
+    rows = result.all()
+    await release(tx, [(endpoint_id, row.object_type, row.object_id) for row in rows], hold_tries=hold_tries)
+    return [str(row.id) for row in rows]
+
+
+async def release(tx: Tx, objects: Iterable[tuple[str, str, str]], *, hold_tries: int) -> None:
+    """The earliest waiting delivery of each (endpoint, type, id) waits no more, unless another one holds it back."""
+    named = sorted(set(objects))
+    if not named:
+        return
+    await tx.execute(
+        text(
+            "update webhook_deliveries set is_waiting = false where id in ("
+            " select w.id from unnest(cast(:endpoints as uuid[]), cast(:types as text[]), cast(:ids as text[]))"
+            "  as o (endpoint_id, object_type, object_id)"
+            " cross join lateral (select d.id from webhook_deliveries d where d.endpoint_id = o.endpoint_id"
+            "  and d.object_type = o.object_type and d.object_id = o.object_id and d.state = 'pending'"
+            "  and d.is_waiting order by d.position limit 1) w"
+            " where not exists (select 1 from webhook_deliveries h where h.endpoint_id = o.endpoint_id"
+            "  and h.object_type = o.object_type and h.object_id = o.object_id and h.state = 'pending'"
+            "  and not h.is_waiting and h.tries < :hold_tries))"
+        ),
+        {
+            "endpoints": [endpoint_id for endpoint_id, _, _ in named],
+            "types": [object_type for _, object_type, _ in named],
+            "ids": [object_id for _, _, object_id in named],
+            "hold_tries": hold_tries,
+        },
+    )
+
+
+async def list_waiting_objects(tx: Tx) -> list[tuple[str, str, str]]:
+    """Whatever has something waiting: one that held it back may have been purged."""
+    result = await tx.execute(
+        text(
+            "select distinct endpoint_id, object_type, object_id from webhook_deliveries"
+            " where state = 'pending' and is_waiting"
+        )
+    )
+    return [(str(row.endpoint_id), row.object_type, row.object_id) for row in result]
 
 
 def _columns_of(headings: Sequence[Heading]) -> dict[str, list[Any]]:
@@ -92,12 +154,11 @@ def _columns_of(headings: Sequence[Heading]) -> dict[str, list[Any]]:
 
 
 async def claim(
-    tx: Tx, *, active: str, lease_s: float, limit: int, per_endpoint: int, failing_places: int, hold_tries: int
+    tx: Tx, *, active: str, lease_s: float, limit: int, per_endpoint: int, failing_places: int
 ) -> list[Claimed]:
     """Due deliveries in the caller's hands for `lease_s`, endpoints taking turns.
 
-    An endpoint has `per_endpoint` in hand at once, one that fails `failing_places`. A delivery waits for an earlier
-    one of the same object unless that has failed `hold_tries` times.
+    An endpoint has `per_endpoint` in hand at once, one that fails `failing_places`.
     """
     lease = ids.new_uuid()
     result = await tx.execute(
@@ -106,11 +167,8 @@ async def claim(
             "  select c.id, row_number() over (partition by c.endpoint_id order by c.next_at, c.position) as turn,"
             "   c.next_at from webhook_endpoints e cross join lateral ("
             "    select d.id, d.endpoint_id, d.next_at, d.position from webhook_deliveries d"
-            "    where d.endpoint_id = e.id and d.state = 'pending' and d.next_at <= now()"
-            "     and (d.leased_until is null or d.leased_until < now())"
-            "     and not exists (select 1 from webhook_deliveries b where b.endpoint_id = d.endpoint_id"
-            "      and b.state = 'pending' and b.object_type = d.object_type and b.object_id = d.object_id"
-            "      and b.position < d.position and b.tries < :hold_tries)"
+            "    where d.endpoint_id = e.id and d.state = 'pending' and not d.is_waiting"
+            "     and d.next_at <= now() and (d.leased_until is null or d.leased_until < now())"
             "    order by d.next_at, d.position limit greatest(0,"
             "     case when e.failures > 0 then :failing_places else :per_endpoint end"
             "     - (select count(*) from webhook_deliveries l where l.endpoint_id = e.id and l.leased_until >= now()))"
@@ -127,7 +185,6 @@ async def claim(
             "limit": limit,
             "per_endpoint": per_endpoint,
             "failing_places": failing_places,
-            "hold_tries": hold_tries,
         },
     )
     return [
@@ -144,8 +201,12 @@ async def claim(
     ]
 
 
-async def settle(tx: Tx, claimed: Claimed, *, state: State, next_at: Any, attempts: Sequence[dict[str, Any]]) -> bool:
+async def settle(
+    tx: Tx, claimed: Claimed, *, state: State, next_at: Any, attempts: Sequence[dict[str, Any]], hold_tries: int
+) -> bool:
     """False when the lease was lost: somebody else has the delivery, or its owner began it anew."""
+    delivery = claimed.delivery
+    await lock_endpoint(tx, delivery.endpoint_id)
     result = await tx.execute(
         text(
             "update webhook_deliveries set state = :state, tries = tries + 1, attempts = :attempts,"
@@ -154,14 +215,17 @@ async def settle(tx: Tx, claimed: Claimed, *, state: State, next_at: Any, attemp
             " where id = :id and lease = :lease"
         ),
         {
-            "id": claimed.delivery.id,
+            "id": delivery.id,
             "lease": claimed.lease,
             "state": state,
             "next_at": next_at,
             "attempts": Json(list(attempts)),
         },
     )
-    return bool(result.rowcount)
+    if not result.rowcount:
+        return False
+    await release(tx, [(delivery.endpoint_id, delivery.object_type, delivery.object_id)], hold_tries=hold_tries)
+    return True
 
 
 async def find(tx: Tx, endpoint_id: str, delivery_id: str) -> Delivery | None:
@@ -196,9 +260,9 @@ async def purge(tx: Tx, *, keep_days: int, keep_ended: int) -> int:
     )
     many = await tx.execute(
         text(
-            "delete from webhook_deliveries d using ("
-            "  select id, row_number() over (partition by endpoint_id order by created_at desc, id desc) as rank"
-            "  from webhook_deliveries where state <> 'pending') r where d.id = r.id and r.rank > :keep"
+            "delete from webhook_deliveries where id in (select o.id from webhook_endpoints e cross join lateral ("
+            "  select d.id from webhook_deliveries d where d.endpoint_id = e.id and d.state <> 'pending'"
+            "  order by d.created_at desc, d.id desc offset :keep) o)"
         ),
         {"keep": keep_ended},
     )

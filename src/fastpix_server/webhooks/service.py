@@ -15,7 +15,7 @@ from fastpix_server.db.notify import notify
 from fastpix_server.db.pool import Tx
 from fastpix_server.outbox import events
 from fastpix_server.outbox.events import Event
-from fastpix_server.webhooks import deliveries_store, signing, states, store, wire
+from fastpix_server.webhooks import deliveries_store, schedule, signing, states, store, wire
 from fastpix_server.webhooks.model import Delivery, Endpoint, SealedSecrets, State
 from fastpix_server.webhooks.schemas import ChangedWebhook, NewWebhook, Replay, Rotation, read_moment
 from fastpix_server.webhooks.states import Cause, Status
@@ -158,7 +158,9 @@ async def send_test(tx: Tx, workspace_id: str, endpoint_id: str) -> Delivery:
         is_for_all=False,
     )
     heading = (await events.find_many(tx, [event_id]))[event_id].heading
-    [made] = await deliveries_store.put(tx, endpoint_id, [heading], only_undelivered=True)
+    [made] = await deliveries_store.put(
+        tx, endpoint_id, [heading], only_undelivered=True, hold_tries=schedule.HOLD_TRIES
+    )
     await notify(tx, DUE, "")
     return await _get_delivery(tx, endpoint_id, made)
 
@@ -187,7 +189,7 @@ async def replay_one(tx: Tx, workspace_id: str, endpoint_id: str, delivery_id: s
     found, event = await get_delivery(tx, workspace_id, endpoint_id, delivery_id)
     if event is None:
         raise errors.BadState(f"Events are kept for {events.KEEP_DAYS} days.", message="event is gone")
-    await deliveries_store.put(tx, endpoint_id, [event.heading], only_undelivered=False)
+    await deliveries_store.put(tx, endpoint_id, [event.heading], only_undelivered=False, hold_tries=schedule.HOLD_TRIES)
     await notify(tx, DUE, "")
     return await _get_delivery(tx, endpoint_id, found.id)
 
@@ -200,7 +202,9 @@ async def replay_range(tx: Tx, workspace_id: str, endpoint_id: str, asked: Repla
         tx, workspace_id, read_moment(asked.from_), end, limit=REPLAY_MAX + 1, without=_NOT_REPLAYED
     )
     headings = found[:REPLAY_MAX]
-    queued = await deliveries_store.put(tx, endpoint_id, headings, only_undelivered=asked.only_undelivered)
+    queued = await deliveries_store.put(
+        tx, endpoint_id, headings, only_undelivered=asked.only_undelivered, hold_tries=schedule.HOLD_TRIES
+    )
     await notify(tx, DUE, "")
     _log.info("webhook_replayed", workspace_id=workspace_id, webhook_id=endpoint_id, deliveries=len(queued))
     body: dict[str, Any] = {"events": len(headings), "queued": len(queued)}

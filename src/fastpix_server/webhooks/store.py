@@ -101,7 +101,7 @@ async def move(
     result = await tx.execute(
         text(
             "update webhook_endpoints set status = :to, status_reason = :reason, version = version + 1,"
-            " probe_leased_until = null, failures = 0, failing_since = null,"
+            " failures = 0, failing_since = null,"
             " hears_since = case when :to = any(:hearing) and not (status = any(:hearing)) then clock_timestamp()"
             " else hears_since end"
             " where id = :id and status = any(:allowed) and (cast(:version as int) is null or version = :version)"
@@ -173,6 +173,11 @@ async def claim_probes(tx: Tx, *, status: str, lease_s: float, limit: int) -> li
         {"status": status, "lease_s": lease_s, "limit": limit},
     )
     return [Probe(str(row.id), row.version, row.url) for row in result]
+
+
+async def end_probe(tx: Tx, endpoint_id: str) -> None:
+    """Another may begin. While one is under way none does, however often the owner asks: an endpoint has one place."""
+    await tx.execute(text("update webhook_endpoints set probe_leased_until = null where id = :id"), {"id": endpoint_id})
 
 
 async def note_success(tx: Tx, endpoint_id: str, *, every_s: float) -> None:

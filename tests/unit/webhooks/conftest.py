@@ -54,6 +54,7 @@ class Receiver:
 
     url: str = ""
     probe: int = 204
+    probe_waits: asyncio.Event | None = None
     probes: list[Taken] = dataclasses.field(default_factory=list)
     answers: list[int | Answer] = dataclasses.field(default_factory=list)
     taken: list[Taken] = dataclasses.field(default_factory=list)
@@ -64,6 +65,8 @@ class Receiver:
         taken = Taken(dict(request.headers), raw)
         if raw == b"{}":
             self.probes.append(taken)
+            if self.probe_waits is not None:
+                await self.probe_waits.wait()
             return web.Response(status=self.probe)
         self.started.append(taken.body["id"])
         answer = self.answers.pop(0) if self.answers else 204

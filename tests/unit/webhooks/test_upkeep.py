@@ -12,7 +12,6 @@ from tests.unit.webhooks.conftest import Receiver, Stage, until
 
 from fastpix_server.base import errors
 from fastpix_server.webhooks import jobs, names, service, signing
-from fastpix_server.webhooks.courier import Courier
 from fastpix_server.webhooks.jobs import WebhookJobs
 from fastpix_server.webhooks.schemas import ChangedWebhook, NewWebhook, Rotation
 
@@ -70,13 +69,18 @@ async def test_a_probe_of_braces_decides_whether_an_endpoint_is_active(stage: St
 
 async def test_a_probe_of_the_url_before_decides_nothing_of_the_new_one(stage: Stage, receiver: Receiver) -> None:
     endpoint, _ = await stage.endpoint(receiver.url, is_active=False)
-    courier: Courier = stage.courier
-    await courier.step()  # the probe of the first URL is under way
+    receiver.probe_waits = asyncio.Event()
+    await stage.courier.step()
+    await until(lambda: len(receiver.probes) == 1)
     async with stage.db.unit() as tx:
-        changed = await service.change(tx, stage.workspace_id, endpoint.id, ChangedWebhook(url=receiver.url + "?new"))
-    await courier.settled()
-    assert (await stage.get(endpoint.id)).status == changed.status == "verifying"
+        await service.change(tx, stage.workspace_id, endpoint.id, ChangedWebhook(url=receiver.url + "?new"))
+    await stage.courier.step()  # an endpoint has one probe at a time
+    receiver.probe_waits.set()
+    await stage.courier.settled()
+    assert len(receiver.probes) == 1
+    assert (await stage.get(endpoint.id)).status == "verifying"
     await stage.step()
+    assert len(receiver.probes) == 2
     assert (await stage.get(endpoint.id)).status == "active"
 
 
@@ -148,6 +152,19 @@ async def test_a_log_ends_and_what_waits_stays(stage: Stage, receiver: Receiver,
     found = await stage.deliveries(endpoint.id)
     assert [one.id for one in found if one.state == "delivered"] == kept
     assert [one.object_id for one in found if one.state == "pending"] == ["waits"]
+
+
+async def test_what_waited_for_a_delivery_that_was_purged_waits_no_more(stage: Stage, receiver: Receiver) -> None:
+    await stage.endpoint(receiver.url)
+    first, second = [await stage.tell(turn=turn) for turn in range(2)]
+    receiver.answers = [500]
+    await stage.step()
+    await stage.run("delete from webhook_deliveries where event_id = :id", id=first)
+    await stage.step()
+    assert receiver.started == [first]
+    await WebhookJobs(stage.db).tidy()
+    await stage.step()
+    assert receiver.started == [first, second]
 
 
 async def test_an_endpoint_that_is_too_far_behind_is_switched_off(

@@ -52,6 +52,8 @@ create table webhook_deliveries (
     object_type text not null,
     object_id text not null,
     state text not null default 'pending' check (state in ('pending', 'delivered', 'failed')),
+    -- For an earlier one of the same object. Only what waits for none is looked at by who claims, however much waits.
+    is_waiting boolean not null default true,
     -- Since it was made or replayed; the list of all of them is bounded apart.
     tries integer not null default 0,
     attempts jsonb not null default '[]',
@@ -62,10 +64,13 @@ create table webhook_deliveries (
     ended_at timestamptz,
     unique (endpoint_id, event_id)
 );
-create index webhook_deliveries_due on webhook_deliveries (endpoint_id, next_at) where state = 'pending';
+create index webhook_deliveries_due on webhook_deliveries (endpoint_id, next_at)
+    where state = 'pending' and not is_waiting;
 create index webhook_deliveries_leased on webhook_deliveries (endpoint_id) where leased_until is not null;
-create index webhook_deliveries_of_object on webhook_deliveries (endpoint_id, object_type, object_id, position)
-    where state = 'pending';
+create index webhook_deliveries_waiting on webhook_deliveries (endpoint_id, object_type, object_id, position)
+    where state = 'pending' and is_waiting;
+create index webhook_deliveries_holding on webhook_deliveries (endpoint_id, object_type, object_id, tries)
+    where state = 'pending' and not is_waiting;
 create index webhook_deliveries_log on webhook_deliveries (endpoint_id, created_at desc, id desc);
 create index webhook_deliveries_by_age on webhook_deliveries (created_at);
 """
