@@ -466,7 +466,7 @@ async def test_before_anything_is_there_the_stream_is_not_ready(live: Live):
 async def test_sound_alone_is_a_stream(live: Live):
     live.feed(live.connect(), publication(video=""))
     read = await live.read("a0")
-    assert [round(s.duration_s, 1) for s in read.segments] == [2.0, 2.0, 2.0]
+    assert [round(s.duration_s, 1) for s in read.segments] == [1.0, 2.0, 2.0, 2.0]
     text = (await live.broadcast.multivariant({}, "x")).body.decode()
     assert 'CODECS="mp4a.40.2"' in text
     assert "RESOLUTION" not in text
