@@ -34,6 +34,7 @@ function watch(name, url) {
   const started = performance.now();
   const pen = new OffscreenCanvas(320, 16).getContext('2d', {willReadFrequently: true});
   const hls = kept.hls = new Hls({lowLatencyMode: true, maxLiveSyncPlaybackRate: 1.2});
+  hls.config.liveMaxLatencyDurationCount = 8;  // as our player page: who is far behind jumps to the edge
   hls.on(Hls.Events.ERROR, (_e, data) => {
     if (data.details === 'bufferStalledError') kept.stalls++;
     if (kept.errors.length < 50) kept.errors.push(data.details);
