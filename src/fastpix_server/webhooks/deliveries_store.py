@@ -1,8 +1,8 @@
 """The SQL of deliveries: nobody else reads or writes this table.
 
 Invariants: of an object's pending deliveries to an endpoint, one holds the others back until it ends or has failed
-often enough; the others are waiting. Whoever adds deliveries or ends one holds the row lock of the endpoint meanwhile, or a
-newcomer and the end of the one that it waits for would not see each other.
+often enough; the others are waiting. Whoever adds deliveries or ends one holds the row lock of the endpoint meanwhile,
+or a newcomer and the end of the one that it waits for would not see each other.
 """
 
 from collections.abc import Iterable, Sequence
