@@ -5,7 +5,7 @@ import contextlib
 import dataclasses
 import inspect
 import socket
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from http.cookiejar import DefaultCookiePolicy
 from pathlib import Path
 
@@ -140,16 +140,21 @@ class Playing:
         access_policy: AccessPolicy = "public",
         restrictions: dict[str, object] | None = None,
         workspace_id: str | None = None,
+        others: Sequence[Path] = (),
     ) -> Published:
         media_id, workspace_id = ids.new_uuid(), workspace_id or ids.new_uuid()
         key = f"sources/{media_id}/original"
         await self.storage.objects.put(key, source.read_bytes())
+        other_keys = [f"sources/{media_id}/{position}" for position in range(1, len(others) + 1)]
+        for other_key, path in zip(other_keys, others, strict=True):
+            await self.storage.objects.put(other_key, path.read_bytes())
         async with self.db.unit() as tx:
             await service.publish(
                 tx,
                 target_id=media_id,
                 workspace_id=workspace_id,
                 source_key=key,
+                other_source_keys=other_keys,
                 place=f"media/{media_id}/{plan.revision}",
                 plan=plan,
             )

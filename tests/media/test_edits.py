@@ -138,10 +138,10 @@ async def test_a_cut_at_clean_pictures_keeps_the_rung_that_is_copied(tmp_path: P
 
 
 async def test_a_watermark_stands_where_it_was_placed_and_nowhere_else(tmp_path: Path):
-    picture = tmp_path / "mark.png"
-    footage.ffmpeg("-f", "lavfi", "-i", "color=white:size=64x32,format=rgba", "-frames:v", "1", str(picture))
+    logo = tmp_path / "mark.png"
+    footage.ffmpeg("-f", "lavfi", "-i", "color=white:size=64x32,format=rgba", "-frames:v", "1", str(logo))
     mark = tmp_path / "mark.mov"
-    assert await watermark.decode(picture, mark) == Picture(64, 32)
+    assert await watermark.decode(logo, mark) == Picture(64, 32)
     base = footage.make("plain")
     half = Watermark(file=1, left=0.5, top=0.25, width=0.25, height=0.25, opacity=0.5)
     source = await probe(base, run=run)
@@ -163,6 +163,12 @@ async def test_a_watermark_stands_where_it_was_placed_and_nowhere_else(tmp_path:
     outside = [far[y : y + 15, x : x + 16].all() for y in range(0, height, 15) for x in range(0, width, 16)]
     # Single pixels differ by what the encoder made of the noise in our pictures; whole blocks do not.
     assert max(abs(block.mean()) for block, is_far in zip(blocks, outside, strict=True) if is_far) < 6
+    still = tmp_path / "still.png"
+    still.write_bytes(await picture(plan, base, at_s=0.5, width=width, height=height, format="png", others=[mark]))
+    thumbnail = picture_at(still, 0, plan)
+    assert thumbnail[inside].mean() - thumbnail[far].mean() == pytest.approx(
+        after[inside].mean() - after[far].mean(), abs=6
+    )
     assert make_edited_plan([source, source], [whole(0, source)], Edit(watermarks=(half,)),
                             copy=judge(base, source)).videos[0].kind == "encode"  # fmt: skip
 

@@ -191,7 +191,17 @@ class OwnMedia:
                     for track in tracks
                 ]
             )
+        await self._check_joinable(stretches)
         await self._assemble(stretches, key)
+
+    async def _check_joinable(self, stretches: Sequence[Sequence[Sequence[str]]]) -> None:
+        """Packets are copied, so all stretches must have the headers of the first. Raises SourceFault."""
+        first = [await self._objects.get(track[0]) for track in stretches[0]]
+        for stretch in stretches[1:]:
+            if [await self._objects.get(track[0]) for track in stretch] != first:
+                raise SourceFault(
+                    "recording_changes", "The publisher changed the format between two connections of the recording."
+                )
 
     async def _assemble(self, stretches: Sequence[Sequence[Sequence[str]]], key: str) -> None:
         """Stretches of tracks of keys -> one file under `key`. It appears whole or not at all."""

@@ -20,6 +20,7 @@ from fastpix_server.engine.plan import VideoRendition
 from fastpix_server.media import links, recordings, service
 from fastpix_server.media.fetch import MediaFetch
 from fastpix_server.media.jobs import MediaJobs
+from fastpix_server.media.schemas import PushMediaSettings
 from fastpix_server.playback import service as playback
 from fastpix_server.playback import store as playback_store
 from fastpix_server.playback.borrowing import borrow
@@ -205,6 +206,41 @@ async def test_an_edit_that_cannot_be_made_fails_with_a_reason_for_its_owner(edi
     assert [name for name, _ in await editing.house.events(media.id)][-1] == "video.media.failed"
 
 
+async def test_an_upload_is_cut_and_joined_once_its_bytes_and_the_others_are_there(editing):
+    settings = {
+        "startTime": 1,
+        "endTime": 3,
+        "optimizeAudio": True,
+        "inputs": [{"type": "video", "outroUrl": editing.url("p25")}],
+    }
+    upload_id = ids.new_uuid()
+    await editing.storage.objects.put(service.source_key(upload_id), footage.make("plain").read_bytes())
+    async with editing.house.db.unit() as tx:
+        await service.create_from_upload(
+            tx,
+            upload_id=upload_id,
+            workspace_id=editing.house.workspace_id,
+            options=PushMediaSettings.model_validate(settings),
+            source_url="http://upload/url",
+            size_bytes=1,
+        )
+    assert await editing.house.jobs() == ["media.fetch"]
+    await editing.fetcher.fetch(upload_id)
+    await editing.jobs.prepare(upload_id)
+    media = await editing.house.find(upload_id)
+    assert (media.status, media.optimize_audio) == ("Ready", True)
+    assert media.duration_s == pytest.approx(2 + 8, abs=0.05)
+    target = await editing.target(upload_id)
+    [gain_db] = target.plan.edit.gains_db
+    assert gain_db != 0
+    assert [name for name, _ in await editing.house.events(upload_id)] == [
+        "video.upload.media_created",
+        "video.media.outro.ready",
+        "video.media.optimizeAudio.ready",
+        "video.media.ready",
+    ]
+
+
 async def recorded(editing, runs: list[tuple[int, int]]) -> str:  # type: ignore[no-untyped-def]
     """A recording whose connections (runs of segments) are parts of one clip, as the packager would have stored it."""
     source = await editing.ready({"type": "video", "url": editing.url("plain")})
@@ -268,3 +304,6 @@ async def test_the_manifest_of_a_live_clip_is_that_part_of_the_recording_to_the_
         await editing.house.create(inputs=[{"type": "video", "url": manifest, "startTime": 2}])
     with pytest.raises(errors.NotFound):
         await editing.house.create(inputs=[{"type": "video", "url": f"{links.stream_url()}/{media_id}.m3u8?start=1"}])
+    await editing.storage.objects.put(f"live/{media_id}/a0/init-2.mp4", b"another encoder's")
+    other = await editing.ready({"type": "video", "url": f"fp_mediaId://{media_id}"})
+    assert (other.status, other.failure_code) == ("Failed", "recording_changes")
