@@ -20,7 +20,7 @@ from fastpix_server.media import storage_store
 from fastpix_server.media.storage_store import Sizes
 from fastpix_server.playback import cache
 from fastpix_server.playback.cache import Quota, Swept
-from fastpix_server.storage.keys import prefixes_of
+from fastpix_server.storage.keys import media_of, prefixes_of
 from fastpix_server.storage.open import Storage
 from fastpix_server.storage.port import StorageError
 
@@ -54,7 +54,7 @@ class StorageJobs:
     async def keep_quota(self) -> Swept:
         """After counting: what is known is what is dropped by."""
         swept = await self._quota.keep()
-        for media_id in dict.fromkeys(target_id for target_id, _ in swept.dropped):
+        for media_id in sorted({media_id for place in swept.places if (media_id := media_of(place)) is not None}):
             await self.count(media_id)
         return swept
 
@@ -64,13 +64,16 @@ class StorageJobs:
         async with self._db.unit() as tx:
             written = await cache.written(tx, COUNT_BATCH)
             others = await storage_store.due(tx, after_s=RECOUNT_AFTER_S, limit=COUNT_BATCH)
-        for seen in written:
+        counted: set[str] = set()
+        for seen in written:  # a media may have several targets; it is counted once
             if time.monotonic() > ends_s:
                 return
-            await self.count(seen.target_id)
+            media_id = (media_of(seen.place) if seen.place else None) or seen.target_id
+            if media_id not in counted:
+                await self.count(media_id)
+                counted.add(media_id)
             async with self._db.unit() as tx:
                 await cache.settle(tx, seen)
-        counted = {seen.target_id for seen in written}
         for media_id in others:
             if time.monotonic() > ends_s:
                 return
@@ -89,7 +92,7 @@ class StorageJobs:
             return None
         by_family = dict(zip(prefixes_of(media_id), listed, strict=True))
         async with self._db.unit() as tx:
-            cached = await cache.count(tx, media_id, by_family["media"])
+            cached = await cache.count(tx, prefixes_of(media_id)["media"], by_family["media"])
             sizes = Sizes(
                 source_bytes=sum(by_family["sources"].values()),
                 cache_bytes=cached,

@@ -19,7 +19,7 @@ from fastpix_server.base import errors, log
 from fastpix_server.db.pool import Database, Tx
 from fastpix_server.playback import ledger, shelves_store
 from fastpix_server.playback.artifacts import Artifact, Placed, parse
-from fastpix_server.playback.shelves_store import Shelf
+from fastpix_server.playback.shelves_store import Place, Shelf
 from fastpix_server.storage.port import ObjectStore
 
 _log = log.get(__name__)
@@ -54,20 +54,13 @@ _ENDINGS = ("", ".m4s", ".fast.m4s", ".mp4")
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class Place:
-    """Where a planned target's things are."""
-
-    id: str
-    place: str
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
 class Swept:
-    """What a look at the quota found and did."""
+    """What a look at the quota found and did, and at which targets' places."""
 
     before_bytes: int
     after_bytes: int
-    dropped: tuple[tuple[str, str], ...] = ()
+    dropped: tuple[Shelf, ...] = ()
+    places: frozenset[str] = frozenset()
 
 
 def shelf_of_artifact(target: Placed, artifact: Artifact) -> str:
@@ -96,12 +89,14 @@ def by_shelf(target: Placed, sizes: Mapping[str, int]) -> dict[str, int]:
     return found
 
 
-async def count(tx: Tx, target_id: str, sizes: Mapping[str, int]) -> int:
-    """Writes down what a listing found of a target; the bytes of its cache. `sizes` may name other things, too."""
-    place = await shelves_store.place_of(tx, target_id)
-    found = {} if place is None else by_shelf(Place(target_id, place), sizes)
-    await shelves_store.set_sizes(tx, target_id, found)
-    return sum(found.values())
+async def count(tx: Tx, folder: str, sizes: Mapping[str, int]) -> int:
+    """Writes down what a listing of a folder found of the targets below it; the bytes of their cache."""
+    total = 0
+    for target in await shelves_store.places_below(tx, folder):
+        found = by_shelf(target, sizes)
+        await shelves_store.set_sizes(tx, target.id, found)
+        total += sum(found.values())
+    return total
 
 
 class Uses:
@@ -179,7 +174,8 @@ class Quota:
         if not self._max_bytes or total <= self._max_bytes:
             return Swept(before, total)
         goal = int(self._max_bytes * LOW_WATER)
-        dropped: list[tuple[str, str]] = []
+        dropped: list[Shelf] = []
+        places: set[str] = set()
         while total > goal and len(dropped) < MAX_DROPS:
             async with self._db.unit() as tx:
                 candidates = await shelves_store.oldest(tx, unused_s=self._unused_s, limit=MAX_CANDIDATES)
@@ -188,18 +184,20 @@ class Quota:
             for shelf in candidates:
                 if total <= goal:
                     break
-                if await self._drop(shelf):
+                if (place := await self._drop(shelf)) is not None:
                     total -= shelf.size_bytes
-                    dropped.append((shelf.target_id, shelf.shelf))
+                    dropped.append(shelf)
+                    places.add(place)
         if total > self._max_bytes:
             _log.warning("cache_above_quota", size_bytes=total, max_bytes=self._max_bytes)
-        return Swept(before, total, tuple(dropped))
+        return Swept(before, total, tuple(dropped), frozenset(places))
 
-    async def _drop(self, shelf: Shelf) -> bool:
+    async def _drop(self, shelf: Shelf) -> str | None:
+        """The place that it was dropped from; None when it is in use again, or its target is gone."""
         async with self._db.unit() as tx:
             place = await shelves_store.place_of(tx, shelf.target_id)
             if not await shelves_store.claim(tx, shelf, unused_s=self._unused_s) or place is None:
-                return False
+                return None
         target = Place(shelf.target_id, place)
         folder = f"{place}/{shelf.shelf}"
         stored = await self._objects.list_sizes(folder)
@@ -212,7 +210,7 @@ class Quota:
         _dropped.inc(shelf.size_bytes)
         _dropped_shelves.inc()
         _log.info("cache_dropped", media_id=shelf.target_id, shelf=shelf.shelf, size_bytes=shelf.size_bytes)
-        return True
+        return place
 
 
 async def has_room(tx: Tx, max_bytes: int) -> bool:

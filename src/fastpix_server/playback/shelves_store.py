@@ -23,10 +23,20 @@ class Shelf:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
+class Place:
+    """Where the things of a target that is made on demand are."""
+
+    id: str
+    place: str
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
 class Written:
-    """A target that has to be counted, when it was last written, and how long ago that was when this was read."""
+    """A target that has to be counted, when it was last written, and how long ago that was when this was read.
+    `place` is None when it is gone."""
 
     target_id: str
+    place: str | None
     written_at: datetime
     age_s: float
 
@@ -60,12 +70,13 @@ async def written(tx: Tx, limit: int) -> list[Written]:
     """The longest waiting first."""
     result = await tx.execute(
         text(
-            "select target_id, written_at, extract(epoch from now() - written_at) as age_s from playback_writes"
-            " order by written_at, target_id limit :limit"
+            "select w.target_id, t.place, w.written_at, extract(epoch from now() - w.written_at) as age_s"
+            " from playback_writes w left join playback_targets t on t.id = w.target_id"
+            " order by w.written_at, w.target_id limit :limit"
         ),
         {"limit": limit},
     )
-    return [Written(str(row.target_id), row.written_at, float(row.age_s)) for row in result]
+    return [Written(str(row.target_id), row.place, row.written_at, float(row.age_s)) for row in result]
 
 
 async def settle(tx: Tx, seen: Written) -> None:
@@ -83,6 +94,18 @@ async def place_of(tx: Tx, target_id: str) -> str | None:
     )
     found = result.scalar_one_or_none()
     return None if found is None else str(found)
+
+
+async def places_below(tx: Tx, folder: str) -> list[Place]:
+    """Of all targets that are made on demand below a folder: a media has one of its own, and one per added sound."""
+    result = await tx.execute(
+        text(
+            "select id, place from playback_targets where kind = 'planned' and place collate \"C\" > :low"
+            ' and place collate "C" < :high order by id'
+        ),
+        {"low": f"{folder}/", "high": f"{folder}0"},  # 0 comes after the slash
+    )
+    return [Place(str(row.id), row.place) for row in result]
 
 
 async def set_sizes(tx: Tx, target_id: str, sizes: Mapping[str, int]) -> None:

@@ -45,6 +45,12 @@ def prefixes_of(media_id: str) -> dict[str, str]:
     return {family: check_key(f"{family}/{media_id}") for family in MEDIA_FAMILIES}
 
 
+def media_of(key: str) -> str | None:
+    """Whose a key, or a folder, is; None for what belongs to no media."""
+    family, _, rest = key.partition("/")
+    return rest.partition("/")[0] or None if family in MEDIA_FAMILIES else None
+
+
 def original_key(media_id: str) -> str:
     """Where the bytes of a media's source are, before `media.prepare` runs and as long as the media lives."""
     return check_key(f"sources/{media_id}/original")

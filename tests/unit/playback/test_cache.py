@@ -17,7 +17,8 @@ from fastpix_server.db.pool import Database
 from fastpix_server.media.storage import StorageJobs
 from fastpix_server.playback import cache, service, shelves_store
 from fastpix_server.playback.artifacts import InitOf, Picture, Protected, SegmentOf, Sheet
-from fastpix_server.playback.cache import Place, Quota, Uses
+from fastpix_server.playback.cache import Quota, Uses
+from fastpix_server.playback.shelves_store import Place
 from fastpix_server.storage.open import Storage, open_store
 
 SHELVES = ("source", "720p", "a0", "drm/720p", "pictures")
@@ -115,7 +116,8 @@ async def aged(db: Database, where: Place, shelf: str, age_s: float) -> None:
 async def count(db: Database, storage: Storage, *places: Place) -> None:
     for where in places:
         async with db.unit() as tx:
-            await cache.count(tx, where.id, await storage.objects.list_sizes(where.place))
+            folder = where.place.removesuffix("/rev")
+            await cache.count(tx, folder, await storage.objects.list_sizes(folder))
 
 
 async def total(db: Database) -> int:
@@ -150,7 +152,11 @@ async def test_the_least_recently_used_go_first_and_no_more_than_needed(
             break
         expected.append(use)
         left -= sizes[use]
-    assert (list(swept.dropped), swept.before_bytes, swept.after_bytes) == (expected, whole, left)
+    assert ([(s.target_id, s.shelf) for s in swept.dropped], swept.before_bytes, swept.after_bytes) == (
+        expected,
+        whole,
+        left,
+    )
     assert await total(db) == left
     for where in places:
         stored = await storage.objects.list_sizes(where.place)
@@ -161,6 +167,31 @@ async def test_the_least_recently_used_go_first_and_no_more_than_needed(
     # What was really there is what is said.
     await count(db, storage, *places)
     assert await total(db) == left
+
+
+async def test_every_target_below_the_folder_of_a_media_is_counted_and_dropped_with_it(
+    db: Database, storage: Storage
+) -> None:
+    """A media may have more targets than one: an added sound has its own, with an id and a place of its own."""
+    film, sound, other = await target(db), await target(db), await target(db)
+    place = f"media/{film.id}/tracks/{sound.id}/rev"
+    async with db.unit() as tx:
+        await tx.execute(text("update playback_targets set place = :p where id = :id"), {"p": place, "id": sound.id})
+    sound = Place(sound.id, place)
+    for where, shelf, size in ((film, "720p", 100), (sound, "a1", 10), (other, "720p", 1)):
+        await fill_shelf(db, storage, where, shelf, size, 1e6)
+        await storage.objects.put(f"{where.place}/whole.vtt", b"kept")
+    await cache.Writes(db).note(sound.id)  # its media is counted
+    jobs = StorageJobs(db, storage, cache_max_bytes=1)
+    await jobs.count_due()
+    assert await total(db) == 110
+    async with db.unit() as tx:
+        await tx.execute(text("delete from playback_writes"))
+    swept = await jobs.keep_quota()
+    assert {(one.target_id, one.shelf) for one in swept.dropped} == {(film.id, "720p"), (sound.id, "a1")}
+    left = await storage.objects.list_sizes(f"media/{film.id}")
+    assert sorted(left) == [f"{film.place}/whole.vtt", f"{sound.place}/whole.vtt"]
+    assert len(await storage.objects.list_sizes(other.place)) == 2
 
 
 async def test_without_a_quota_nothing_is_dropped(db: Database, storage: Storage) -> None:
@@ -193,7 +224,7 @@ async def test_a_shelf_that_is_used_after_it_was_chosen_stays(db: Database, stor
     uses.note(where, SegmentOf("720p", 7))
     await until(lambda: uses._sending is None)
     quota = Quota(db, storage.objects, max_bytes=1, unused_s=UNUSED_S)
-    assert not await quota._drop(chosen)
+    assert await quota._drop(chosen) is None
     assert (await quota.keep()).dropped == ()
     assert len(await storage.objects.list_sizes(where.place)) == 1
 
@@ -229,7 +260,7 @@ async def test_a_process_killed_while_it_drops_costs_neither_bytes_nor_truth(
     assert await total(db) == 60  # it was claimed, and is there still
     await jobs.count_due()
     assert await total(db) == 110
-    assert [shelf for _, shelf in (await jobs.keep_quota()).dropped] == ["720p", "a0"]
+    assert [shelf.shelf for shelf in (await jobs.keep_quota()).dropped] == ["720p", "a0"]
     assert await storage.objects.list_sizes(where.place) == {}
 
 

@@ -53,6 +53,9 @@ create table playback_writes (
 );
 create index playback_writes_oldest_first on playback_writes (written_at, target_id);
 
+-- A media may have several targets, all below its own folder: they are found by it. "C": a prefix is a range.
+create index playback_targets_by_place on playback_targets (place collate "C") where kind = 'planned';
+
 create table media_storage (
     media_id uuid primary key references media (id) on delete cascade,
     source_bytes bigint not null,
@@ -75,3 +78,4 @@ def upgrade() -> None:
 def downgrade() -> None:
     for table in ("media_storage", "playback_writes", "playback_shelves", "playlist_media", "playlists"):
         op.execute(f"drop table {table}")
+    op.execute("drop index playback_targets_by_place")
