@@ -136,8 +136,10 @@ def done(arrived: Arrived) -> Done:
 
 
 def bad(arrived: Arrived, text: str) -> errors.BadAnswer:
+    """The text shows none of the body, which may hold a secret; the exception has it."""
+    kind = arrived.headers.get("content-type", "no type")
+    said = f"{text}: status {arrived.status}, {len(arrived.body)} bytes of {kind}"
     shown = arrived.body[: errors.SHOWN_BODY_BYTES]
-    said = f"{text}: status {arrived.status}, {shown[:200]!r}"
     return errors.BadAnswer(said, status=arrived.status, headers=arrived.headers, body=shown)
 
 
