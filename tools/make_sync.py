@@ -19,6 +19,7 @@ RULES: tuple[tuple[str, str], ...] = (
     # Types.
     (r"\bAwaitable\[([^\[\]]+|[^\[\]]+\[[^\[\]]+\])\]", r"\1"),
     (r"\bAwaitable, |, Awaitable\b", ""),
+    (r"\bAsyncGenerator\[([^\[\]]+), None\]", r"Generator[\1, None, None]"),
     (r"\bAsync([A-Z]\w*)\b", r"\1"),
     (r"\basynccontextmanager\b", "contextmanager"),
     # Names that have a twin.

@@ -8,10 +8,10 @@ client; the spellings of older API generations become the current ones.
 from __future__ import annotations
 
 import contextvars
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, TypeVar, cast
 
 import msgspec
 
@@ -91,7 +91,7 @@ _KEPT: contextvars.ContextVar[list[Arrived] | None] = contextvars.ContextVar("fa
 
 
 @contextmanager
-def keeping() -> Iterator[list[Arrived]]:
+def keeping() -> Generator[list[Arrived], None, None]:
     """Answers that arrive meanwhile, in this task or thread."""
     kept: list[Arrived] = []
     token = _KEPT.set(kept)
@@ -131,14 +131,15 @@ def done(arrived: Arrived) -> Done:
         value = modern(msgspec.json.decode(arrived.body))
     except (msgspec.MsgspecError, UnicodeError, RecursionError) as fault:
         raise bad(arrived, f"The answer is not what the API promises ({_reason(fault)})") from fault
-    data = value.get("data") if isinstance(value, dict) else None
-    message = data.get("message") if isinstance(data, dict) else None
+    message = _object(_object(value).get("data")).get("message")
     return Done(message=message if isinstance(message, str) else None)
 
 
 def bad(arrived: Arrived, text: str) -> errors.BadAnswer:
+    """The text shows none of the body, which may hold a secret; the exception has it."""
+    kind = arrived.headers.get("content-type", "no type")
+    said = f"{text}: status {arrived.status}, {len(arrived.body)} bytes of {kind}"
     shown = arrived.body[: errors.SHOWN_BODY_BYTES]
-    said = f"{text}: status {arrived.status}, {shown[:200]!r}"
     return errors.BadAnswer(said, status=arrived.status, headers=arrived.headers, body=shown)
 
 
@@ -152,13 +153,17 @@ def check(arrived: Arrived) -> None:
         value = msgspec.json.decode(arrived.body)
     except (msgspec.MsgspecError, UnicodeError, RecursionError):
         value = None
-    error = value.get("error") if isinstance(value, dict) else None
     raise errors.refused(
         status=arrived.status,
         headers=arrived.headers,
         body=arrived.body[: errors.SHOWN_BODY_BYTES],
-        error=error if isinstance(error, dict) else {},
+        error=_object(_object(value).get("error")),
     )
+
+
+def _object(value: Any) -> dict[str, Any]:
+    """Empty for what is none."""
+    return cast("dict[str, Any]", value) if isinstance(value, dict) else {}
 
 
 def modern(value: Any) -> Any:
@@ -167,15 +172,17 @@ def modern(value: Any) -> Any:
     `duration` was `HH:MM:SS[.fff]`; `mp4Support` was one word.
     """
     if isinstance(value, list):
-        return [modern(item) for item in value]
+        return [modern(item) for item in cast("list[Any]", value)]
     if not isinstance(value, dict):
         return value
-    made = {key: item if key == OWN_WORDS else modern(item) for key, item in value.items() if item is not None}
-    if isinstance(made.get("duration"), str):
-        made["duration"] = _seconds(made["duration"])
-    if isinstance(made.get("mp4Support"), str):
-        words = made["mp4Support"].split(",")
-        made["mp4Support"] = [{"type": word} for word in words if word != "none"]
+    made: dict[str, Any] = {
+        key: item if key == OWN_WORDS else modern(item) for key, item in _object(value).items() if item is not None
+    }
+    duration, files = made.get("duration"), made.get("mp4Support")
+    if isinstance(duration, str):
+        made["duration"] = _seconds(duration)
+    if isinstance(files, str):
+        made["mp4Support"] = [{"type": word} for word in files.split(",") if word != "none"]
     return made
 
 

@@ -30,7 +30,7 @@ Invariants: no text of an error holds a password or an Authorization header.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 if TYPE_CHECKING:
     from fastpix.types import Media
@@ -214,8 +214,9 @@ def _text(value: object) -> str:
 
 def _fields(value: object) -> tuple[FieldFault, ...]:
     """Whatever the server sent; an entry of another shape is left out."""
-    if not isinstance(value, list):
-        return ()
-    return tuple(
-        FieldFault(_text(item.get("field")), _text(item.get("message"))) for item in value if isinstance(item, dict)
-    )
+    found: list[FieldFault] = []
+    for item in cast("list[Any]", value) if isinstance(value, list) else []:
+        if isinstance(item, dict):
+            fault = cast("dict[str, Any]", item)
+            found.append(FieldFault(_text(fault.get("field")), _text(fault.get("message"))))
+    return tuple(found)

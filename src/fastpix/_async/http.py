@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -99,7 +99,7 @@ class AsyncHttp:
         content: Any = None,
         params: tuple[tuple[str, str], ...] = (),
         timeout_s: float,
-    ) -> AsyncIterator[httpx.Response]:
+    ) -> AsyncGenerator[httpx.Response, None]:
         """One request and its answer, whose body is not read yet. Failures of the way become NoAnswer."""
         import httpx
 

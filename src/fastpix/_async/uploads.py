@@ -50,15 +50,11 @@ class AsyncUploadsOperations:
         with Source(file) as source:
             base_url = self._api.http.credentials.base_url
             state = None if path is None else upload_file.load(path, base_url=base_url, size_bytes=source.size_bytes)
-            said: Said | None = None
-            if state is not None:
-                sending = self._sending(source, state, path, chunk_bytes, on_progress)
-                said = await sending.resume()
-            if state is None or said is None:
+            sending, said = await self._resumed(source, state, path, chunk_bytes, on_progress)
+            if state is None or sending is None:
                 state = await self._begun(source, settings, cors_origin)
-                sending = self._sending(source, state, path, chunk_bytes, on_progress)
+                sending, said = self._sending(source, state, path, chunk_bytes, on_progress), Said(0)
                 await sending.begin()
-                said = Said(0)
             try:
                 sha256 = await sending.run(said)
             except errors.Gone:
@@ -68,6 +64,16 @@ class AsyncUploadsOperations:
         if path is not None:
             upload_file.forget(path)
         return Uploaded(state.upload_id, source.size_bytes, sha256, said.confirmed_bytes)
+
+    async def _resumed(
+        self, source: Source, state: State | None, path: Path | None, chunk_bytes: int, on_progress: OnProgress | None
+    ) -> tuple[AsyncSending | None, Said]:
+        """None for the first when there is nothing to resume."""
+        if state is None:
+            return None, Said(0)
+        sending = self._sending(source, state, path, chunk_bytes, on_progress)
+        said = await sending.resume()
+        return (None, Said(0)) if said is None else (sending, said)
 
     async def _begun(self, source: Source, settings: Settings | None, cors_origin: str) -> State:
         made = await self.create(settings=settings, cors_origin=cors_origin)

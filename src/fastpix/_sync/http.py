@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -100,7 +100,7 @@ class Http:
         content: Any = None,
         params: tuple[tuple[str, str], ...] = (),
         timeout_s: float,
-    ) -> Iterator[httpx.Response]:
+    ) -> Generator[httpx.Response, None, None]:
         """One request and its answer, whose body is not read yet. Failures of the way become NoAnswer."""
         import httpx
 
