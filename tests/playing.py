@@ -107,7 +107,7 @@ class Playing:
         self._stack.push_async_callback(stop)
         base = f"http://127.0.0.1:{port}"
         async with httpx.AsyncClient() as client:
-            for _ in range(100):
+            for _ in range(1200):
                 with contextlib.suppress(httpx.TransportError):
                     await client.get(base + "/")
                     return base
@@ -177,7 +177,7 @@ class Playing:
         await self._stack.aclose()
 
 
-async def until(condition: Callable[[], object], timeout_s: float = 15.0) -> None:
+async def until(condition: Callable[[], object], timeout_s: float = 60.0) -> None:
     """`condition` may be a coroutine function."""
     async with asyncio.timeout(timeout_s):
         while True:

@@ -312,7 +312,7 @@ _bodies = st.one_of(
 )
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(body=_bodies)
 def test_no_body_whatever_it_holds_is_a_server_error(fuzzed, body):
     loop, http, media_id = fuzzed
