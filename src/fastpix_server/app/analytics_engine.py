@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from fastpix_server.base import errors
+from fastpix_server.views import clickhouse
 
 # Two heavy queries already fill a small machine; the rest are inserts and short ones.
 THREADS = 4
@@ -131,6 +132,8 @@ def _limits() -> dict[str, object]:
         "max_bytes_before_external_sort": query_bytes // 2,
         "max_execution_time": _QUERY_TIMEOUT_S,
         "max_result_bytes": ANSWER_MAX_BYTES,
+        # It cannot be set by the statement itself.
+        "max_query_size": clickhouse.STATEMENT_MAX_BYTES,
         "result_overflow_mode": "throw",
         "max_threads": max(1, min(os.cpu_count() or 1, 8)),
         # An insert that is acknowledged is in the table.

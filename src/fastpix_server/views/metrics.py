@@ -74,11 +74,11 @@ def _share(name: str, column: str) -> Metric:
     return Metric(name, Unit.FRACTION, column, (column,))
 
 
-UNIQUE_VIEWERS = "uniqExactIf(viewer_id, viewer_id != '')"
+UNIQUE_VIEWERS = "uniqExactIf(viewer_hash, viewer_hash != 0)"
 
 METRICS: tuple[Metric, ...] = (
     Metric("views", Unit.NUMBER, "1", (), whole="count()"),
-    Metric("unique_viewers", Unit.NUMBER, "1", ("viewer_id",), whole=UNIQUE_VIEWERS),
+    Metric("unique_viewers", Unit.NUMBER, "1", ("viewer_hash",), whole=UNIQUE_VIEWERS),
     _plain("playing_time", Unit.MILLISECONDS),
     _plain("quality_of_experience_score", Unit.SCORE),
     _plain("playback_score", Unit.SCORE),

@@ -13,7 +13,7 @@ from tests.analytics_role import AnalyticsRole
 
 from fastpix_server.app.analytics import parse_statement
 from fastpix_server.base import errors
-from fastpix_server.views import schema, tables
+from fastpix_server.views import reading, schema, tables
 from fastpix_server.views.clickhouse import UNKNOWN_TABLE, ClickHouse, StatementFault
 
 
@@ -61,9 +61,9 @@ async def test_rows_that_arrive_twice_and_in_any_order_are_one_view(role: Analyt
     async with ClickHouse(role.url) as clickhouse:
         for lines in (later, first + b"\n" + later, later + b"\n" + first):
             await clickhouse.insert(schema.ROWS, lines)
-        (one,) = await clickhouse.rows(schema.merged_view(["video_title", "watch_time", "player_width"]), ids)
+        (one,) = await clickhouse.rows(reading.merged_view(["video_title", "watch_time", "player_width"]), ids)
         span = {"workspace_id": ids["workspace_id"], "after": "2026-11-23 09:00:00", "before": "2026-11-23 10:00:00"}
-        (same,) = await clickhouse.rows(schema.merged_views(["video_title", "watch_time"]), span)
+        (same,) = await clickhouse.rows(reading.merged_views(["video_title", "watch_time"]), span)
     assert (one["video_title"], one["watch_time"], one["player_width"]) == ("new", 1000, None)
     assert one["view_start"] == "2026-11-23 08:04:35.299"
     assert one["view_end"] == "2026-11-23 09:04:35.299"
@@ -82,7 +82,7 @@ async def test_a_span_has_the_views_that_end_in_it_and_no_preloads(role: Analyti
         ]
         await clickhouse.insert(schema.ROWS, "\n".join(lines).encode())
         found = await clickhouse.rows(
-            schema.merged_views([]),
+            reading.merged_views([]),
             {"workspace_id": workspace, "after": "2026-11-23 08:00:00", "before": "2026-11-23 08:59:59"},
         )
     assert [row["view_id"] for row in found] == ["00000000-0000-4000-8000-000000000001"]
@@ -92,7 +92,7 @@ async def test_every_derived_value_can_be_asked_for_at_once(role: AnalyticsRole)
     names = [*schema.BY_NAME, *schema.DERIVED_BY_NAME]
     async with ClickHouse(role.url) as clickhouse:
         await clickhouse.rows(
-            schema.merged_views(names),
+            reading.merged_views(names),
             {
                 "workspace_id": "11111111-1111-4111-8111-111111111111",
                 "after": "2026-11-23 00:00:00",

@@ -23,7 +23,7 @@ async def overall(asking: Rows, selection: Selection, metric: Metric, measuremen
 
 
 async def _measure(asking: Rows, selection: Selection, metric: Metric, measurement: Measurement) -> dict[str, Any]:
-    views = selection.views([*metric.needs, "watch_time", "playing_time", "viewer_id"])
+    views = selection.views([*metric.needs, "watch_time", "playing_time", "viewer_hash"])
     [row] = await asking.rows(
         f"SELECT {metric.measured(measurement)} AS value, sum(watch_time) AS watched, sum(playing_time) AS played,"  # noqa: S608
         f" count() AS views, {UNIQUE_VIEWERS} AS viewers FROM ({views})",

@@ -67,7 +67,7 @@ async def _now(asking: Rows, selection: Selection, now_s: float) -> dict[str, in
     active = _going_on(selection, now_s)
     [row] = await asking.rows(
         f"SELECT count() AS views, {UNIQUE_VIEWERS} AS viewers"  # noqa: S608 - names of our own tables only
-        f" FROM ({active.views(['viewer_id', 'is_completed'], _NOT_OVER)})",
+        f" FROM ({active.views(['viewer_hash', 'is_completed'], _NOT_OVER)})",
         active.parameters,
     )
     return {"concurrentViews": row["views"], "concurrentViewers": row["viewers"]}
@@ -77,11 +77,11 @@ async def _viewers(asking: Rows, selection: Selection) -> dict[int, int]:
     """Distinct viewers of the views that went on in each minute."""
     first_ms, step_ms = selection.span.after_s * 1000, STEP_S * 1000
     rows = await asking.rows(
-        f"SELECT slot, {UNIQUE_VIEWERS} AS viewers FROM (SELECT viewer_id,"  # noqa: S608
+        f"SELECT slot, {UNIQUE_VIEWERS} AS viewers FROM (SELECT viewer_hash,"  # noqa: S608
         " arrayJoin(range(toUInt64(intDiv(greatest(toUnixTimestamp64Milli(assumeNotNull(view_start)),"
         " {first_ms:Int64}), {step_ms:Int64})),"
         " toUInt64(intDiv(toUnixTimestamp64Milli(view_end), {step_ms:Int64}) + 1))) AS slot"
-        f" FROM ({selection.views(['viewer_id'], 'view_start <= view_end')})) GROUP BY slot",
+        f" FROM ({selection.views(['viewer_hash'], 'view_start <= view_end')})) GROUP BY slot",
         {**selection.parameters, "first_ms": first_ms, "step_ms": step_ms},
     )
     return {row["slot"]: row["viewers"] for row in rows}
@@ -110,7 +110,7 @@ async def _errors(asking: Rows, selection: Selection) -> list[dict[str, Any]]:
 
 async def _videos(asking: Rows, selection: Selection, now_s: float) -> list[dict[str, Any]]:
     active = _going_on(selection, now_s)
-    views = active.views(["video_id", "video_title", "viewer_id", "is_completed"], _NOT_OVER)
+    views = active.views(["video_id", "video_title", "viewer_hash", "is_completed"], _NOT_OVER)
     rows = await asking.rows(
         f"SELECT {dimensions.text_of('video_id')} AS id, max(video_title) AS title, count() AS views,"  # noqa: S608
         f" {UNIQUE_VIEWERS} AS viewers FROM ({views}) GROUP BY id ORDER BY views DESC, id LIMIT {{top:UInt32}}",

@@ -8,7 +8,7 @@ import dataclasses
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Protocol
 
-from fastpix_server.views import filters, schema, scores
+from fastpix_server.views import filters, reading
 from fastpix_server.views.filters import Filter
 from fastpix_server.views.spans import Span
 
@@ -40,7 +40,7 @@ class Selection:
         condition, _ = filters.where(self.filters)
         wanted = [*names, *filters.columns(self.filters)]
         where = " AND ".join(filter(None, (condition, more)))
-        return schema.merged_views(wanted, extra=scores.SCORES, where=where)
+        return reading.merged_views(wanted, where=where)
 
     def unfiltered(self) -> "Selection":
         return dataclasses.replace(self, filters=())

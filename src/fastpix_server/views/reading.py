@@ -1,0 +1,150 @@
+"""SQL that reads whole views: finished ones as they lie, open ones merged from all their rows.
+
+A view is open while `view_rows` has rows of it. Three branches, each view in one of them at most: finished views that end
+before anything open can reach; later finished views that are not open; open views, merged with the row that
+`finished_views` may have of them too (a late beacon, or a row that was just moved). Invariants: all parts of a statement
+see one state of each table, and finishing.py removes nothing until what replaces it has been there for longer than a
+statement takes to begin; so every view counts once, however its rows arrive and move. Identifiers and expressions are
+ours, values are bound. Why: docs/decisions/0057-finished-views.md.
+"""
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+
+from fastpix_server.views.finished import KEPT, KNOWN, KNOWN_FINISHED, plain_type, sequences, state
+from fastpix_server.views.schema import BY_NAME, FINISHED, ROWS, VIEW_MAX_HOURS, Derived
+
+_REACH = f"toIntervalHour({VIEW_MAX_HOURS})"
+_OPEN = (
+    f"FROM {ROWS} WHERE workspace_id = {{workspace_id:UUID}}"
+    f" AND hour >= toStartOfHour({{after:DateTime64(3)}}) - {_REACH} AND hour < {{before:DateTime64(3)}} + {_REACH}"
+)
+# No finished view that ends before this has an open row: the rows of a view lie within VIEW_MAX_HOURS.
+_REACHED_AT = (
+    "((SELECT ifNull(minOrNull(last_event_at), toDateTime64('2200-01-01 00:00:00', 3, 'UTC'))"  # noqa: S608
+    f" {_OPEN}) - {_REACH})"
+)
+_OPEN_IDS = f"(SELECT view_id {_OPEN})"  # noqa: S608 - names of our own tables only
+_FINISHED_IN_SPAN = (
+    "workspace_id = {workspace_id:UUID} AND last_event_at >= {after:DateTime64(3)}"
+    " AND last_event_at < {before:DateTime64(3)} AND isNotNull(view_start)"
+)
+_STORED_KEYS = ("view_start", "last_event_at")
+
+
+def merged_views(names: Iterable[str], *, where: str = "") -> str:
+    """SQL: one row per view of {workspace_id:UUID} with `view_id`, `view_start`, `view_end` and each of `names`.
+
+    Views whose end so far is in [{after:DateTime64(3)}, {before:DateTime64(3)}). `names` are stored columns, derived
+    values and scores. `where` is more SQL over those names (parameters bound by the caller, identifiers ours).
+    """
+    wanted = list(dict.fromkeys(["view_start", *names]))
+    stored, derived = _resolve([*_STORED_KEYS, *wanted], KNOWN, BY_NAME)
+    rows = (
+        f"SELECT view_id, {', '.join(stored)} {_OPEN} UNION ALL"  # noqa: S608
+        f" SELECT view_id, {_states(stored)} FROM {FINISHED} AS f WHERE workspace_id = {{workspace_id:UUID}}"
+        f" AND f.last_event_at >= {_REACHED_AT} AND f.last_event_at < {{before:DateTime64(3)}} + toIntervalHour({2 * VIEW_MAX_HOURS})"
+        f" AND view_id IN {_OPEN_IDS}"
+    )
+    merged = (
+        f"SELECT r.view_id AS view_id, {_merges(stored)} FROM ({rows}) AS r"  # noqa: S608
+        " GROUP BY r.view_id HAVING isNotNull(view_start)"
+        " AND last_event_at >= {after:DateTime64(3)} AND last_event_at < {before:DateTime64(3)}"
+    )
+    return " UNION ALL ".join(
+        (
+            _finished(wanted, f"last_event_at < {_REACHED_AT}", where),
+            _finished(wanted, f"last_event_at >= {_REACHED_AT} AND view_id NOT IN {_OPEN_IDS}", where),
+            _select(wanted, derived, f"({merged})", where, words=True),
+        )
+    )
+
+
+def merged_view(names: Iterable[str]) -> str:
+    """SQL: the one view {view_id:UUID} of {workspace_id:UUID}, or no row. Finds it by the indices of the ids."""
+    wanted = list(dict.fromkeys(["view_start", *names]))
+    stored, derived = _resolve([*_STORED_KEYS, *wanted], KNOWN, BY_NAME)
+    one = "workspace_id = {workspace_id:UUID} AND view_id = {view_id:UUID}"
+    merged = (
+        f"SELECT r.view_id AS view_id, {_merges(stored)} FROM ("  # noqa: S608
+        f"SELECT view_id, {', '.join(stored)} FROM {ROWS} WHERE {one} UNION ALL"
+        f" SELECT view_id, {_states(stored)} FROM {FINISHED} AS f WHERE {one})"
+        " AS r GROUP BY r.view_id HAVING isNotNull(view_start)"
+    )
+    return _select(wanted, derived, f"({merged})", "", words=False)
+
+
+def finishing_select(of_rows: str, of_finished: str, derived_names: Sequence[str]) -> str:
+    """SQL: `workspace_id`, `view_id`, every stored column, the numbers of LAST values and `derived_names`, of views that
+    are over. The conditions select the rows of the two tables that are merged."""
+    stored, derived = _resolve([*BY_NAME, *derived_names], KNOWN_FINISHED, BY_NAME)
+    merged = (
+        f"SELECT r.workspace_id AS workspace_id, r.view_id AS view_id, {_merges(stored)},"  # noqa: S608
+        f" {', '.join(f'{sql} AS {name}' for name, sql in sequences().items())} FROM ("
+        f"SELECT workspace_id, view_id, {', '.join(stored)} FROM {ROWS} WHERE {of_rows} UNION ALL"
+        f" SELECT workspace_id, view_id, {_states(stored)} FROM {FINISHED} AS f WHERE {of_finished})"
+        " AS r GROUP BY r.workspace_id, r.view_id"
+    )
+    computed = "".join(f", {one.expression} AS {one.name}" for one in derived)
+    return f"SELECT *{computed} FROM ({merged})"  # noqa: S608
+
+
+def _finished(wanted: Sequence[str], more: str, where: str) -> str:
+    _, derived = _resolve([*_STORED_KEYS, *wanted], KNOWN_FINISHED, {*BY_NAME, *KEPT})
+    condition = " AND ".join(filter(None, (_FINISHED_IN_SPAN, more, f"({where})" if where else "")))
+    return _select(wanted, derived, FINISHED, condition, words=False)
+
+
+def _select(wanted: Sequence[str], derived: Sequence[Derived], source: str, condition: str, *, words: bool) -> str:
+    """The columns of an answer, always in the same order. Derived values name each other as aliases of one SELECT.
+
+    With `words` the dictionaries that merging took away are made again, or the other branches would lose theirs.
+    """
+    by_name = {one.name: one for one in derived}
+    shown = []
+    for name in wanted:
+        if name in ("view_id", "view_end"):
+            continue
+        known = by_name.pop(name, None)
+        expression = name if known is None else known.expression
+        is_word = words and (name in BY_NAME or name in KEPT) and plain_type(name).startswith("LowCardinality")
+        if is_word:
+            shown.append(f"toLowCardinality({expression}) AS {name}")
+        else:
+            shown.append(name if known is None else f"{expression} AS {name}")
+    # What only other derived values need: aliases, but no columns of the answer.
+    hidden = "".join(f", {one.expression} AS {one.name}" for one in by_name.values())
+    columns = ", ".join(["view_id", "last_event_at AS view_end", *shown])
+    narrowed = f" WHERE {condition}" if condition else ""
+    if not hidden:
+        return f"SELECT {columns} FROM {source}{narrowed}"  # noqa: S608 - names of our own tables only
+    answer = ", ".join(dict.fromkeys(("view_id", "view_end", *wanted)))
+    return f"SELECT {answer} FROM (SELECT {columns}{hidden} FROM {source}{narrowed})"  # noqa: S608
+
+
+def _merges(stored: Iterable[str]) -> str:
+    return ", ".join(f"{BY_NAME[name].merged} AS {name}" for name in stored)
+
+
+def _states(stored: Iterable[str]) -> str:
+    return ", ".join(f"{state(BY_NAME[name])} AS {name}_state" for name in stored)
+
+
+def _resolve(
+    names: Iterable[str], known: Mapping[str, Derived], stored_names: Collection[str]
+) -> tuple[list[str], list[Derived]]:
+    """The stored columns and the derived values that `names` need, each once, needs before users."""
+    stored: dict[str, None] = {}
+    derived: dict[str, Derived] = {}
+
+    def add(name: str) -> None:
+        if name in stored_names:
+            stored[name] = None
+        elif name not in ("view_id", "view_end") and name not in derived:
+            one = known[name]
+            for need in one.needs:
+                add(need)
+            derived[name] = one
+
+    for name in names:
+        add(name)
+    return list(stored), list(derived.values())
