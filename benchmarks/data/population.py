@@ -1,13 +1,17 @@
 """Views with made-up distributions, by the engine's own SQL: the same number gives the same view on any machine.
 
 As flushed segments leave them: one row with everything about a view, and for one view in ten another row with its
-beginning only, which a merge folds into the first. 20 workspaces, of which the largest has four views in ten.
+beginning only. Then views that ended before the last OPEN_S are finished, as the job does it; the others are open. 20
+workspaces, of which the largest has four views in ten.
 """
 
+import time
 import uuid
 
 from fastpix_server.views import schema
 from fastpix_server.views.clickhouse import ClickHouse
+from fastpix_server.views.finishing import Finishing
+from fastpix_server.views.tables import SLOT_S, TableOptions
 
 WORKSPACES = 20
 LARGEST = str(uuid.UUID(int=1))
@@ -16,6 +20,8 @@ VIDEOS = 5_000
 VIEWERS = 300_000
 # One statement's memory: 110 columns of so many rows.
 PIECE = 100_000
+# Views that ended lately: an hour of silence and the time that finishing waits, rounded up.
+OPEN_S = 7200
 _DAY_S = 86_400
 _STATEMENT_S = 600.0
 # The engine's own limit is for dashboards.
@@ -30,45 +36,63 @@ _PLACES = (
 )  # fmt: skip
 
 
-async def fill(clickhouse: ClickHouse, views: int, end_s: int, *, copies: int = 1) -> None:
-    """`views` views that end evenly over the DAYS before `end_s`. With `copies` one part of them is computed, and the
-    others are that part again, earlier and under other ids: quicker, and as new to the engine."""
-    own, days = views // copies, DAYS / copies
-    for first in range(0, own, PIECE):
-        await _insert(clickhouse, first, min(PIECE, own - first), own, end_s, days)
+async def fill(clickhouse: ClickHouse, views: int, end_s: int, *, copies: int = 1) -> float:
+    """`views` views that end evenly over the DAYS before `end_s`; the seconds that finishing them took. With `copies`
+    one part of them is computed, and the others are that part again, under other ids: as new to the engine."""
+    own = views // copies
+    opened = own * OPEN_S // (DAYS * _DAY_S)
+    took_s = 0.0
+    for first in range(0, own - opened, PIECE):
+        await _insert(clickhouse, first, min(PIECE, own - opened - first), own, end_s, end_s - OPEN_S)
+        took_s += await _finish(clickhouse)
     for copy in range(1, copies):
-        await _copy(clickhouse, copy, int(copy * days * _DAY_S), end_s, days)
+        await _copy(clickhouse, copy)
+    await _insert(clickhouse, own - opened, opened, own, end_s, end_s)
+    return took_s
 
 
-async def _copy(clickhouse: ClickHouse, copy: int, earlier_s: int, end_s: int, days: float) -> None:
-    shift = f"toIntervalSecond({earlier_s})"
+async def _finish(clickhouse: ClickHouse) -> float:
+    """As the job does it an hour later. The rows came long ago; nobody else is writing or asking."""
+    finishing = Finishing(clickhouse, TableOptions(), gap_s=0)
+    begin = time.perf_counter()
+    for slot in await finishing.due():
+        while await finishing.advance(slot):
+            pass
+        await finishing.take_away(slot)
+    return time.perf_counter() - begin
+
+
+async def _copy(clickhouse: ClickHouse, copy: int) -> None:
+    """Seconds later, so that no two copies end together."""
+    shift = f"toIntervalSecond({copy})"
     times = ("view_start", "last_event_at", "received_first_at", "received_last_at")
     changed = ", ".join(
         [
             f"reinterpretAsUUID(sipHash128(view_id, {copy})) AS view_id",
-            # Hours stay hours only if the shift is of whole hours, which DAYS / copies is not always.
-            f"toStartOfHour(last_event_at - {shift}) AS hour",
-            f"arrayMap(p -> (p.1 - {shift}, p.2), bitrates) AS bitrates",
-            *(f"{name} - {shift} AS {name}" for name in times),
+            "0 AS covers",  # marks a copy
+            f"arrayMap(p -> (p.1 + {shift}, p.2), bitrates) AS bitrates",
+            *(f"{name} + {shift} AS {name}" for name in times),
         ]
     )
-    begin_s = end_s - int(days * _DAY_S)
-    await clickhouse.command(
-        # In a SELECT of its own: a name in WHERE would mean the shifted value.
-        f"INSERT INTO {schema.ROWS} SELECT * REPLACE ({changed}) FROM (SELECT * FROM {schema.ROWS}"
-        f" WHERE hour >= toStartOfHour(toDateTime({begin_s}))){_PATIENT}, prefer_column_name_to_alias = 1",
-        timeout_s=_STATEMENT_S,
-    )
+    months = await clickhouse.rows(f"SELECT DISTINCT toYYYYMM(last_event_at) AS month FROM {schema.FINISHED}")
+    for month in months:
+        await clickhouse.command(
+            # In a SELECT of its own: a name in WHERE would mean the shifted value.
+            f"INSERT INTO {schema.FINISHED} SELECT * REPLACE ({changed}) FROM (SELECT * FROM {schema.FINISHED}"
+            f" WHERE covers > 0 AND toYYYYMM(last_event_at) = {month['month']})"
+            f"{_PATIENT}, prefer_column_name_to_alias = 1",
+            timeout_s=_STATEMENT_S,
+        )
 
 
-async def _insert(clickhouse: ClickHouse, first: int, count: int, total: int, end_s: int, days: float) -> None:
-    columns = {**_KEYS, **_columns(total, end_s, days)}
+async def _insert(clickhouse: ClickHouse, first: int, count: int, total: int, end_s: int, came_s: int) -> None:
+    columns = {**_KEYS, "slot": str(came_s // SLOT_S * SLOT_S), **_columns(total, end_s)}
     names, values = ", ".join(columns), ", ".join(f"{value} AS {name}" for name, value in columns.items())
     source = f"(SELECT number AS n FROM numbers({first}, {count}))"
     await clickhouse.command(
         f"INSERT INTO {schema.ROWS} ({names}) SELECT {values} FROM {source}{_PATIENT}", timeout_s=_STATEMENT_S
     )
-    begun = {name: columns[name] for name in (*_KEYS, "view_start", "last_event_at", "received_last_at")}
+    begun = {name: columns[name] for name in (*_KEYS, "slot", "view_start", "last_event_at", "received_last_at")}
     begun |= {"given_viewer_id": columns["given_viewer_id"], "given_video_id": columns["given_video_id"]}
     names, values = ", ".join(begun), ", ".join(f"{value} AS {name}" for name, value in begun.items())
     await clickhouse.command(
@@ -105,8 +129,8 @@ _WORKSPACE = (
 _KEYS = {"workspace_id": _WORKSPACE, "view_id": "reinterpretAsUUID(sipHash128(n))", "hour": ""}
 
 
-def _columns(total: int, end_s: int, days: float) -> dict[str, str]:
-    span_ms = int(days * _DAY_S * 1000)
+def _columns(total: int, end_s: int) -> dict[str, str]:
+    span_ms = DAYS * _DAY_S * 1000
     end = f"fromUnixTimestamp64Milli(toInt64({end_s * 1000 - span_ms} + intDiv(n * {span_ms}, {total})), 'UTC')"
     watch = f"(5000 + {_hash(2, 600_000)} * {_hash(3, 1000)} / 1000)"
     stops = f"greatest(0, toInt64({_hash(4, 20)}) - 16)"

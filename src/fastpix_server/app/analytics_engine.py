@@ -9,6 +9,7 @@ import ctypes
 import dataclasses
 import os
 import re
+import sys
 import threading
 from collections.abc import Mapping
 from pathlib import Path
@@ -66,10 +67,7 @@ class Engine:
     """run() may be called from any thread; each keeps a connection of its own."""
 
     def __init__(self, folder: Path) -> None:
-        # Half a gigabyte of library: only the role that runs it may import it.
-        import chdb.state.sqlitelike as chdb_state
-
-        self._connect = chdb_state.Connection
+        self._connect = _library().Connection
         self._address = f"{folder}?" + "&".join(f"{name}={value}" for name, value in _limits().items())
         self._local = threading.local()
         self._connections: list[Any] = []
@@ -122,6 +120,19 @@ class Engine:
         return found
 
 
+def _library() -> Any:
+    """Half a gigabyte: only the role that runs it may import it. It would import libraries for data frames too, which
+    take 17 MB and are of no use for bytes; it does without what is not there."""
+    hidden = [name for name in ("numpy", "pandas", "pyarrow") if name not in sys.modules]
+    sys.modules.update(dict.fromkeys(hidden))  # type: ignore[arg-type]  # None: "no such module"
+    try:
+        import chdb.state.sqlitelike as library
+    finally:
+        for name in hidden:
+            del sys.modules[name]
+    return library
+
+
 def _limits() -> dict[str, object]:
     memory_bytes = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     query_bytes = min(max(memory_bytes // 4, QUERY_MAX_BYTES_FLOOR), QUERY_MAX_BYTES_CEILING)
@@ -136,6 +147,10 @@ def _limits() -> dict[str, object]:
         "max_query_size": clickhouse.STATEMENT_MAX_BYTES,
         "result_overflow_mode": "throw",
         "max_threads": max(1, min(os.cpu_count() or 1, 8)),
+        # Machine code for expressions that hardly repeat takes longer to make than it saves.
+        "compile_expressions": 0,
+        "compile_aggregate_expressions": 0,
+        "compile_sort_description": 0,
         # An insert that is acknowledged is in the table.
         "async_insert": 0,
     }

@@ -220,6 +220,8 @@ def make_registry(platform: Platform, maker: "SegmentMaker") -> "Registry":
     from fastpix_server.outbox import events
     from fastpix_server.playback import service as playback
     from fastpix_server.views.alerts.jobs import AlertJobs
+    from fastpix_server.views.finishing import Finishing
+    from fastpix_server.views.tables import TableOptions
 
     registry = Registry()
     settings = platform.settings
@@ -231,6 +233,8 @@ def make_registry(platform: Platform, maker: "SegmentMaker") -> "Registry":
     LiveJobs(platform.db).register(registry)
     ClipJobs(platform.db, platform.storage.objects).register(registry)
     AlertJobs(platform.db, platform.clickhouse, AddressPolicy(settings.fetch.allow_cidrs)).register(registry)
+    if settings.clickhouse_url:
+        Finishing(platform.clickhouse, TableOptions(cluster=settings.views.cluster)).register(registry)
     registry.add(playback.FILL_JOB, maker.fill, queue="fill")
 
     async def purge_kept() -> None:

@@ -1,8 +1,8 @@
-"""The table of finished views, as data: one plain row per view that is over, with what is dear to compute already there.
+"""The table of finished views, as data: one plain row per view that is over, and what is dear to compute is there.
 
-Invariants: a row is the merge of all rows of its view that had arrived before `covers`, and nothing that was said is
-lost in it: `state` gives each column back as `view_rows` would hold it, so a late row merges with it as with any other.
-A view that also has rows in `view_rows` is not read from here alone (reading.py). Who writes and removes rows:
+Invariants: a row is the merge of all rows of its view that came in the slots before `covers`, and nothing that was
+said is lost in it: `state` gives each column back as `open_view_rows` would hold it, so a late row merges with it as
+with any other. A view that also has rows there is not read from here alone (reading.py). Who writes and removes rows:
 finishing.py. Why: docs/decisions/0057-finished-views.md.
 """
 
@@ -95,7 +95,7 @@ def _coded(kind: str) -> str:
 
 
 def state(column: Column) -> str:
-    """SQL: the column of a finished view (alias f) as `view_rows` would hold it."""
+    """SQL: the column of a finished view (alias f) as `open_view_rows` would hold it."""
     name = f"f.{column.name}"
     if column.merge is not Merge.LAST:
         return name
@@ -105,7 +105,7 @@ def state(column: Column) -> str:
 
 
 def sequences() -> dict[str, str]:
-    """Name -> SQL: the numbers of the LAST values, merged from rows (alias r) of `view_rows`."""
+    """Name -> SQL: the numbers of the LAST values, merged from rows (alias r) of `open_view_rows`."""
     return {
         sequence_name(column): f"toUInt32OrZero(substring(max(r.{column.name}), 1, {LAST_PREFIX_CHARS}))"
         for column in COLUMNS

@@ -1,11 +1,11 @@
 """SQL that reads whole views: finished ones as they lie, open ones merged from all their rows.
 
-A view is open while `view_rows` has rows of it. Three branches, each view in one of them at most: finished views that end
-before anything open can reach; later finished views that are not open; open views, merged with the row that
-`finished_views` may have of them too (a late beacon, or a row that was just moved). Invariants: all parts of a statement
-see one state of each table, and finishing.py removes nothing until what replaces it has been there for longer than a
-statement takes to begin; so every view counts once, however its rows arrive and move. Identifiers and expressions are
-ours, values are bound. Why: docs/decisions/0057-finished-views.md.
+A view is open while `open_view_rows` has rows of it. Three branches, each view in one of them at most: finished views
+that end before anything open can reach; later finished views that are not open; open views, merged with the row that
+`finished_views` may have of them too. Invariants: all parts of a statement see one state of each table, and
+finishing.py takes nothing away until what replaces it has been there for longer than a statement takes to begin; so
+every view counts once, however its rows arrive and move. Identifiers and expressions are ours, values are bound. Why:
+docs/decisions/0057-finished-views.md.
 """
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -20,10 +20,9 @@ _OPEN = (
 )
 # No finished view that ends before this has an open row: the rows of a view lie within VIEW_MAX_HOURS.
 _REACHED_AT = (
-    "((SELECT ifNull(minOrNull(last_event_at), toDateTime64('2200-01-01 00:00:00', 3, 'UTC'))"  # noqa: S608
-    f" {_OPEN}) - {_REACH})"
+    f"((SELECT ifNull(minOrNull(last_event_at), toDateTime64('2200-01-01 00:00:00', 3, 'UTC')) {_OPEN}) - {_REACH})"
 )
-_OPEN_IDS = f"(SELECT view_id {_OPEN})"  # noqa: S608 - names of our own tables only
+_OPEN_IDS = f"(SELECT view_id {_OPEN})"
 _FINISHED_IN_SPAN = (
     "workspace_id = {workspace_id:UUID} AND last_event_at >= {after:DateTime64(3)}"
     " AND last_event_at < {before:DateTime64(3)} AND isNotNull(view_start)"
@@ -31,18 +30,20 @@ _FINISHED_IN_SPAN = (
 _STORED_KEYS = ("view_start", "last_event_at")
 
 
-def merged_views(names: Iterable[str], *, where: str = "") -> str:
+def merged_views(names: Iterable[str], *, where: str = "", first: str = "") -> str:
     """SQL: one row per view of {workspace_id:UUID} with `view_id`, `view_start`, `view_end` and each of `names`.
 
     Views whose end so far is in [{after:DateTime64(3)}, {before:DateTime64(3)}). `names` are stored columns, derived
-    values and scores. `where` is more SQL over those names (parameters bound by the caller, identifiers ours).
+    values and scores. `where` is more SQL over those names (parameters bound by the caller, identifiers ours). With
+    `first` (ORDER BY and LIMIT) each branch gives its first views only; which are the first of all, the caller finds.
     """
     wanted = list(dict.fromkeys(["view_start", *names]))
     stored, derived = _resolve([*_STORED_KEYS, *wanted], KNOWN, BY_NAME)
     rows = (
         f"SELECT view_id, {', '.join(stored)} {_OPEN} UNION ALL"  # noqa: S608
         f" SELECT view_id, {_states(stored)} FROM {FINISHED} AS f WHERE workspace_id = {{workspace_id:UUID}}"
-        f" AND f.last_event_at >= {_REACHED_AT} AND f.last_event_at < {{before:DateTime64(3)}} + toIntervalHour({2 * VIEW_MAX_HOURS})"
+        f" AND f.last_event_at >= {_REACHED_AT}"
+        f" AND f.last_event_at < {{before:DateTime64(3)}} + toIntervalHour({2 * VIEW_MAX_HOURS})"
         f" AND view_id IN {_OPEN_IDS}"
     )
     merged = (
@@ -50,11 +51,12 @@ def merged_views(names: Iterable[str], *, where: str = "") -> str:
         " GROUP BY r.view_id HAVING isNotNull(view_start)"
         " AND last_event_at >= {after:DateTime64(3)} AND last_event_at < {before:DateTime64(3)}"
     )
-    return " UNION ALL ".join(
+    tail = f" {first}" if first else ""
+    return f"{tail} UNION ALL ".join(
         (
             _finished(wanted, f"last_event_at < {_REACHED_AT}", where),
             _finished(wanted, f"last_event_at >= {_REACHED_AT} AND view_id NOT IN {_OPEN_IDS}", where),
-            _select(wanted, derived, f"({merged})", where, words=True),
+            _select(wanted, derived, f"({merged})", where, words=True) + tail,
         )
     )
 
@@ -74,8 +76,8 @@ def merged_view(names: Iterable[str]) -> str:
 
 
 def finishing_select(of_rows: str, of_finished: str, derived_names: Sequence[str]) -> str:
-    """SQL: `workspace_id`, `view_id`, every stored column, the numbers of LAST values and `derived_names`, of views that
-    are over. The conditions select the rows of the two tables that are merged."""
+    """SQL: `workspace_id`, `view_id`, every stored column, the numbers of LAST values and `derived_names`, of views
+    that are over. The conditions select the rows of the two tables that are merged."""
     stored, derived = _resolve([*BY_NAME, *derived_names], KNOWN_FINISHED, BY_NAME)
     merged = (
         f"SELECT r.workspace_id AS workspace_id, r.view_id AS view_id, {_merges(stored)},"  # noqa: S608

@@ -1,7 +1,7 @@
 """Video data, as data: what each column holds, how its rows merge, and which beacon codes feed it.
 
-`view_rows` holds what single requests said about a view; a view is the merge of all its rows. Once it has ended, its
-rows become one row of `finished_views` (finished.py). `view_events` holds the events of the view detail. Invariants:
+`open_view_rows` holds what single requests said about a view; a view is the merge of all its rows. When it is over,
+they become one row of `finished_views` (finished.py). `view_events` holds the events of the view detail. Invariants:
 every merge is commutative, associative and idempotent, so rows may arrive twice, in any order and through any process,
 and the view is the same. A row is keyed by the hour of its own events, never by anything that another beacon says
 (beacons after the first do not carry the view's start). Background merges only save space: a reader (reading.py) always
@@ -13,7 +13,7 @@ import enum
 import uuid
 from collections.abc import Mapping
 
-ROWS = "view_rows"
+ROWS = "open_view_rows"
 EVENTS = "view_events"
 FINISHED = "finished_views"
 
@@ -57,11 +57,16 @@ class Column:
         return f"SimpleAggregateFunction({function}, {plain})"
 
     @property
+    def merged_state(self) -> str:
+        """SQL: one row's value from several (the table's alias is r)."""
+        return f"{'max' if self.merge is Merge.LAST else self.merge.value}(r.{self.name})"
+
+    @property
     def merged(self) -> str:
         """SQL: the value of the view, from all its rows (the table's alias is r)."""
         if self.merge is not Merge.LAST:
-            return f"{self.merge.value}(r.{self.name})"
-        text = f"substring(max(r.{self.name}), {LAST_PREFIX_CHARS + 1})"
+            return self.merged_state
+        text = f"substring({self.merged_state}, {LAST_PREFIX_CHARS + 1})"
         return f"toFloat64OrNull({text})" if self.type == "Float64" else text
 
 

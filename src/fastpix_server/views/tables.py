@@ -18,8 +18,9 @@ _RETENTION = re.compile(r"toIntervalDay\((\d+)\)")
 # Rewriting the retention of a large table only marks its parts; the work goes on in the background.
 _DDL_TIMEOUT_S = 60.0
 _TIME = "DateTime64(3, 'UTC')"
-# When the database took a row: by its own clock, so that finishing.py compares times of one clock.
-_INSERTED_AT = f"inserted_at SimpleAggregateFunction(max, {_TIME}) DEFAULT now64(3)"
+# The quarter of an hour in which the database took a row, by its own clock: what finishing.py drops as a whole.
+SLOT_S = 900
+_SLOT = f"slot UInt32 DEFAULT intDiv(toUnixTimestamp(now()), {SLOT_S}) * {SLOT_S}"
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -62,17 +63,18 @@ def ddl(options: TableOptions) -> tuple[str, ...]:
     """CREATE statements that may be run again at any time."""
     on_cluster = f" ON CLUSTER `{options.cluster}`" if options.cluster else ""
     columns = ", ".join(f"{column.name} {column.stored_type}" for column in COLUMNS)
-    # By the day: almost all rows go to finished_views, and what that leaves is cleaned up a day at a time.
+    # `carries`: the slot from which a row was carried to this one.
     rows = (
         f"CREATE TABLE IF NOT EXISTS {ROWS}{on_cluster} (workspace_id UUID, hour DateTime('UTC'), view_id UUID,"
-        f" {columns}, {_INSERTED_AT}, INDEX by_view view_id TYPE bloom_filter(0.01) GRANULARITY 1)"
-        f" ENGINE = {_engine('AggregatingMergeTree', '', options)} PARTITION BY toYYYYMMDD(hour)"
-        f" ORDER BY (workspace_id, hour, view_id){_ttl('hour', options)}{_settings(options)}"
+        f" {columns}, {_SLOT}, carries SimpleAggregateFunction(max, UInt32),"
+        " INDEX by_view view_id TYPE bloom_filter(0.01) GRANULARITY 1)"
+        f" ENGINE = {_engine('AggregatingMergeTree', '', options)} PARTITION BY slot"
+        f" ORDER BY (workspace_id, hour, view_id, slot){_ttl('hour', options)}{_settings(options)}"
     )
     kept = ", ".join(f"{name} {kind}" for name, kind in columns_ddl().items())
     finished = (
         f"CREATE TABLE IF NOT EXISTS {FINISHED}{on_cluster} (workspace_id UUID, view_id UUID, {kept},"
-        f" covers {_TIME}, finished_at {_TIME} DEFAULT now64(3),"
+        f" covers UInt32, finished_at {_TIME} DEFAULT now64(3),"
         " INDEX by_view view_id TYPE bloom_filter(0.01) GRANULARITY 1)"
         f" ENGINE = {_engine('ReplacingMergeTree', 'finished_at', options)} PARTITION BY toYYYYMM(last_event_at)"
         f" ORDER BY (workspace_id, last_event_at, view_id){_ttl('last_event_at', options)}{_settings(options)}"
@@ -92,16 +94,11 @@ def new_columns_ddl(existing: Collection[tuple[str, str]], options: TableOptions
     on_cluster = f" ON CLUSTER `{options.cluster}`" if options.cluster else ""
     wanted = {(ROWS, column.name): column.stored_type for column in COLUMNS}
     wanted |= {(FINISHED, name): kind for name, kind in columns_ddl().items()}
-    statements = [
+    return tuple(
         f"ALTER TABLE {table}{on_cluster} ADD COLUMN IF NOT EXISTS {name} {kind}"
         for (table, name), kind in wanted.items()
         if (table, name) not in existing
-    ]
-    if (ROWS, "inserted_at") not in existing:
-        statements.append(f"ALTER TABLE {ROWS}{on_cluster} ADD COLUMN IF NOT EXISTS {_INSERTED_AT}")
-        # Or rows of before would be of this moment whenever they are read, and never settle.
-        statements.append(f"ALTER TABLE {ROWS}{on_cluster} MATERIALIZE COLUMN inserted_at")
-    return tuple(statements)
+    )
 
 
 def retention_ddl(options: TableOptions) -> tuple[str, ...]:

@@ -13,7 +13,7 @@ from tests.video_data import Engine, stamp
 from fastpix_server.views import schema
 from fastpix_server.views.finishing import Finishing
 from fastpix_server.views.schema import Merge
-from fastpix_server.views.tables import TableOptions
+from fastpix_server.views.tables import SLOT_S, TableOptions
 
 # Everything happens in the day before this moment, but for views that still go on.
 NOW_S = int(time.time())
@@ -105,22 +105,32 @@ populations = st.lists(views(), max_size=9, unique_by=lambda view: view.view_id)
 
 
 def insert(engine: Engine, workspace_id: str, population: list[View], dice: random.Random) -> None:
-    """In two inserts; some rows come twice. Views that look finished may be moved after either."""
+    """In two inserts, some time ago; some rows come twice. What is over may be finished after each."""
     rows = [row for view in population for row in _rows(workspace_id, view, dice)]
     rows += dice.sample(rows, len(rows) // 3)
     dice.shuffle(rows)
     half = dice.randint(0, len(rows))
     for part in (rows[:half], rows[half:]):
-        engine.insert(schema.ROWS, part)
-        finish(engine, dice.choice([0, 0, 1, 2, 4]))
+        slot = (NOW_S // SLOT_S - dice.choice([0, 2, 6, 7])) * SLOT_S
+        engine.insert(schema.ROWS, [{**row, "slot": slot} for row in part])
+        if dice.random() < 0.15:
+            finish(engine, dice.choice([1, 3, 9]))
 
 
-def finish(engine: Engine, rounds: int) -> None:
-    """As the job would, had it waited until the rows have settled."""
+def finish(engine: Engine, steps: int) -> None:
+    """As the job would, ended after so many steps."""
     finishing = Finishing(engine, TableOptions(), settle_s=0, gap_s=0)  # type: ignore[arg-type]
-    for _ in range(rounds):
-        time.sleep(0.002)  # the database's clock has milliseconds
-        asyncio.run(finishing.round())
+
+    async def run() -> None:
+        left = steps
+        for slot in await finishing.due():
+            while left and await finishing.advance(slot):
+                left -= 1
+            if not left:
+                return
+            await finishing.take_away(slot)
+
+    asyncio.run(run())
 
 
 def _rows(workspace_id: str, view: View, dice: random.Random) -> list[dict[str, Any]]:

@@ -35,12 +35,13 @@ class Selection:
         span = {"after": f"{self.span.after_s}.000", "before": f"{self.span.before_s}.000"}
         return {"workspace_id": self.workspace_id, **span, **bound}
 
-    def views(self, names: Iterable[str], more: str = "") -> str:
-        """SQL: these views, with `view_id`, `view_start`, `view_end` and `names`; `more` is a condition of ours."""
+    def views(self, names: Iterable[str], more: str = "", *, first: str = "") -> str:
+        """SQL: these views, with `view_id`, `view_start`, `view_end` and `names`; `more` is a condition of ours, `first`
+        an ORDER BY and LIMIT (reading.merged_views)."""
         condition, _ = filters.where(self.filters)
         wanted = [*names, *filters.columns(self.filters)]
         where = " AND ".join(filter(None, (condition, more)))
-        return reading.merged_views(wanted, where=where)
+        return reading.merged_views(wanted, where=where, first=first)
 
     def unfiltered(self) -> "Selection":
         return dataclasses.replace(self, filters=())
