@@ -38,16 +38,18 @@ _PLACES = (
 
 async def fill(clickhouse: ClickHouse, views: int, end_s: int, *, copies: int = 1) -> float:
     """`views` views that end evenly over the DAYS before `end_s`; the seconds that finishing them took. With `copies`
-    one part of them is computed, and the others are that part again, under other ids: as new to the engine."""
-    own = views // copies
-    opened = own * OPEN_S // (DAYS * _DAY_S)
+    one part of them is computed, and the others are that part again, earlier and under other ids: quicker, and as new
+    to the engine."""
+    own, days = views // copies, DAYS / copies
+    opened = int(own * OPEN_S / (days * _DAY_S))
     took_s = 0.0
     for first in range(0, own - opened, PIECE):
-        await _insert(clickhouse, first, min(PIECE, own - opened - first), own, end_s, end_s - OPEN_S)
+        count = min(PIECE, own - opened - first)
+        await _insert(clickhouse, range(first, first + count), own, end_s, days, end_s - OPEN_S)
         took_s += await _finish(clickhouse)
     for copy in range(1, copies):
-        await _copy(clickhouse, copy)
-    await _insert(clickhouse, own - opened, opened, own, end_s, end_s)
+        await _copy(clickhouse, copy, int(copy * days * _DAY_S))
+    await _insert(clickhouse, range(own - opened, own), own, end_s, days, end_s)
     return took_s
 
 
@@ -62,33 +64,29 @@ async def _finish(clickhouse: ClickHouse) -> float:
     return time.perf_counter() - begin
 
 
-async def _copy(clickhouse: ClickHouse, copy: int) -> None:
-    """Seconds later, so that no two copies end together."""
-    shift = f"toIntervalSecond({copy})"
+async def _copy(clickhouse: ClickHouse, copy: int, earlier_s: int) -> None:
+    shift = f"toIntervalSecond({earlier_s})"
     times = ("view_start", "last_event_at", "received_first_at", "received_last_at")
     changed = ", ".join(
         [
             f"reinterpretAsUUID(sipHash128(view_id, {copy})) AS view_id",
             "0 AS covers",  # marks a copy
-            f"arrayMap(p -> (p.1 + {shift}, p.2), bitrates) AS bitrates",
-            *(f"{name} + {shift} AS {name}" for name in times),
+            f"arrayMap(p -> (p.1 - {shift}, p.2), bitrates) AS bitrates",
+            *(f"{name} - {shift} AS {name}" for name in times),
         ]
     )
-    months = await clickhouse.rows(f"SELECT DISTINCT toYYYYMM(last_event_at) AS month FROM {schema.FINISHED}")
-    for month in months:
-        await clickhouse.command(
-            # In a SELECT of its own: a name in WHERE would mean the shifted value.
-            f"INSERT INTO {schema.FINISHED} SELECT * REPLACE ({changed}) FROM (SELECT * FROM {schema.FINISHED}"
-            f" WHERE covers > 0 AND toYYYYMM(last_event_at) = {month['month']})"
-            f"{_PATIENT}, prefer_column_name_to_alias = 1",
-            timeout_s=_STATEMENT_S,
-        )
+    await clickhouse.command(
+        # In a SELECT of its own: a name in WHERE would mean the changed value.
+        f"INSERT INTO {schema.FINISHED} SELECT * REPLACE ({changed}) FROM (SELECT * FROM {schema.FINISHED}"
+        f" WHERE covers > 0){_PATIENT}, prefer_column_name_to_alias = 1",
+        timeout_s=_STATEMENT_S,
+    )
 
 
-async def _insert(clickhouse: ClickHouse, first: int, count: int, total: int, end_s: int, came_s: int) -> None:
-    columns = {**_KEYS, "slot": str(came_s // SLOT_S * SLOT_S), **_columns(total, end_s)}
+async def _insert(clickhouse: ClickHouse, which: range, total: int, end_s: int, days: float, came_s: int) -> None:
+    columns = {**_KEYS, "slot": str(came_s // SLOT_S * SLOT_S), **_columns(total, end_s, days)}
     names, values = ", ".join(columns), ", ".join(f"{value} AS {name}" for name, value in columns.items())
-    source = f"(SELECT number AS n FROM numbers({first}, {count}))"
+    source = f"(SELECT number AS n FROM numbers({which.start}, {len(which)}))"
     await clickhouse.command(
         f"INSERT INTO {schema.ROWS} ({names}) SELECT {values} FROM {source}{_PATIENT}", timeout_s=_STATEMENT_S
     )
@@ -129,8 +127,8 @@ _WORKSPACE = (
 _KEYS = {"workspace_id": _WORKSPACE, "view_id": "reinterpretAsUUID(sipHash128(n))", "hour": ""}
 
 
-def _columns(total: int, end_s: int) -> dict[str, str]:
-    span_ms = DAYS * _DAY_S * 1000
+def _columns(total: int, end_s: int, days: float) -> dict[str, str]:
+    span_ms = int(days * _DAY_S * 1000)
     end = f"fromUnixTimestamp64Milli(toInt64({end_s * 1000 - span_ms} + intDiv(n * {span_ms}, {total})), 'UTC')"
     watch = f"(5000 + {_hash(2, 600_000)} * {_hash(3, 1000)} / 1000)"
     stops = f"greatest(0, toInt64({_hash(4, 20)}) - 16)"

@@ -45,7 +45,7 @@ BODY_MAX_BYTES = 128 * 1024 * 1024
 REST_AFTER_S = 30.0
 # Parameters travel in the request line: all filters of a question (views/filters.py) in their longest spelling.
 LINE_MAX_BYTES = 256 * 1024
-_DRAIN_S = 0.6
+_DRAIN_S = 0.3
 _TOO_MANY_QUERIES = 202
 _AUTHENTICATION_FAILED = 516
 _UNKNOWN_TABLE, _UNKNOWN_DATABASE = 60, 81

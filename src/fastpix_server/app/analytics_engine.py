@@ -28,6 +28,7 @@ _RESULT_TOO_LARGE = 396
 _MADV_DONTNEED = 4  # asm-generic/mman-common.h
 
 _INSERT = re.compile(r"\s*insert\b", re.IGNORECASE)
+_INSERT_SELECT = re.compile(r"\s*insert\s+into\s+[\w.`]+\s*(\([^()]*\))?\s*select\b", re.IGNORECASE)
 _SELECT = re.compile(r"\s*(select|with|show|describe|desc|exists|explain)\b", re.IGNORECASE)
 _FORMAT = re.compile(r"\bFORMAT\s+([A-Za-z]+)\s*;?\s*\Z", re.IGNORECASE)
 _SETTING = re.compile(r"[a-z][a-z0-9_]{0,99}")
@@ -166,7 +167,7 @@ def _insert(connection: Any, statement: Statement) -> Answer:
 
 def _query(connection: Any, statement: Statement) -> Answer:
     sql, form = _without_format(statement.sql, statement.default_format)
-    if statement.settings and _SELECT.match(sql):
+    if statement.settings and (_SELECT.match(sql) or _INSERT_SELECT.match(sql)):
         sql += _settings_clause(statement.settings)
     # Without parameters the call must not see any: the engine would look for placeholders in literals.
     result = (

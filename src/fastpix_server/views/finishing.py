@@ -21,7 +21,7 @@ from fastpix_server.jobs.registry import Registry
 from fastpix_server.views import store
 from fastpix_server.views.clickhouse import UNKNOWN_TABLE, ClickHouse, StatementFault
 from fastpix_server.views.schema import SILENCE_S, VIEW_MAX_HOURS
-from fastpix_server.views.store import CARRY, FINISH, FORGET_OLDER, Slot, Step
+from fastpix_server.views.store import CARRY, FINISH, FORGET_OLDER, Look, Slot
 from fastpix_server.views.tables import SLOT_S, TableOptions
 
 _log = log.get(__name__)
@@ -34,8 +34,13 @@ RUN_S = 45.0
 SETTLE_S = 300
 # A statement looks into one table and then into the other: milliseconds, on an engine that does not cope a second.
 GAP_S = 10.0
-# One statement's memory: a merge of so many views of 130 columns.
-VIEWS_MAX = 20_000
+# One statement's memory: a merge of so many views of 130 columns takes some hundred MB.
+FINISHED_AT_ONCE = 50_000
+# Carried rows must arrive all together, or a view may be taken for carried of which a part was: far below the million
+# rows and the 256 MB at which the database would make two blocks of an insert.
+CARRIED_AT_ONCE = 5_000
+# Views that got a late beacon are few; they are named one by one.
+DOUBLED_AT_ONCE = 2_000
 # Four are due in an hour; more are a backlog, and the oldest come first.
 SLOTS_MAX = 100
 
@@ -86,34 +91,41 @@ class Finishing:
         for slot in slots:
             await self.take_away(slot)
         # Two processes that finished the same view at once, the later one after its slot was taken away.
-        since_s = await store.read_now_s(self._clickhouse) - VIEW_MAX_HOURS * 3600
-        if doubled := await store.list_doubled(self._clickhouse, since_s):
+        since_s = await self.now_s() - VIEW_MAX_HOURS * 3600
+        if doubled := await store.list_doubled_since(self._clickhouse, since_s, DOUBLED_AT_ONCE):
             _log.warning("views_finished_twice", views=len(doubled))
             await store.forget_older(self._clickhouse, doubled)
 
+    async def now_s(self) -> int:
+        """By the clock that gives rows their slot; tests have one of their own."""
+        return await store.read_now_s(self._clickhouse)
+
     async def due(self) -> list[Slot]:
+        """The slots that get no more rows, and whose views silence has ended."""
         if self._is_cluster:
             await store.sync_replica(self._clickhouse)
-        until_s = await store.read_now_s(self._clickhouse) - SILENCE_S - self._settle_s
+        until_s = await self.now_s() - SILENCE_S - self._settle_s
         return await store.list_slots(self._clickhouse, until_s, SLOTS_MAX)
 
     async def advance(self, slot: Slot) -> int:
-        """The next step of some of its views; how many there were. 0: nothing of the slot is needed any more."""
-        now_s = await store.read_now_s(self._clickhouse)
-        closed_s = now_s - self._settle_s - SLOT_S + 1
-        steps = await store.list_steps(self._clickhouse, slot, closed_s, now_s, VIEWS_MAX)
-        by_action: dict[str, list[Step]] = {}
-        for step in steps:
-            by_action.setdefault(step.action, []).append(step)
-        if over := by_action.get(FINISH):
-            await store.finish(self._clickhouse, over, slot, closed_s)
-        if going := by_action.get(CARRY):
-            await store.carry(self._clickhouse, going, slot)
-        if doubled := by_action.get(FORGET_OLDER):
+        """The next step of its views; how many took one. 0: nothing of the slot is needed any more."""
+        now_s = await self.now_s()
+        look = Look(slot, now_s, now_s - self._settle_s - SLOT_S + 1)
+        counts = await store.count_steps(self._clickhouse, look)
+        if over := counts.get(FINISH, 0):
+            parts = -(-over // FINISHED_AT_ONCE)
+            for part in range(parts):
+                await store.finish(self._clickhouse, look, part, parts)
+        if going := counts.get(CARRY, 0):
+            parts = -(-going // CARRIED_AT_ONCE)
+            for part in range(parts):
+                await store.carry(self._clickhouse, look, part, parts)
+        if counts.get(FORGET_OLDER):
+            doubled = await store.list_doubled(self._clickhouse, look, DOUBLED_AT_ONCE)
             await store.forget_older(self._clickhouse, doubled)
-        for action, some in by_action.items():
-            _STEPS.labels(action).inc(len(some))
-        return len(steps)
+        for action, views in counts.items():
+            _STEPS.labels(action).inc(views)
+        return sum(counts.values())
 
     async def take_away(self, slot: Slot) -> bool:
         """GAP_S after advance() has found nothing to do."""

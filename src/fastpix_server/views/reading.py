@@ -1,13 +1,14 @@
 """SQL that reads whole views: finished ones as they lie, open ones merged from all their rows.
 
-A view is open while `open_view_rows` has rows of it. Three branches, each view in one of them at most: finished views
-that end before anything open can reach; later finished views that are not open; open views, merged with the row that
-`finished_views` may have of them too. Invariants: all parts of a statement see one state of each table, and
+A view is open while `open_view_rows` has rows of it. Up to three branches, each view in one of them at most: finished
+views that end before anything open can reach; later finished views that are not open; open views, merged with the row
+that `finished_views` may have of them too. Invariants: all parts of a statement see one state of each table, and
 finishing.py takes nothing away until what replaces it has been there for longer than a statement takes to begin; so
 every view counts once, however its rows arrive and move. Identifiers and expressions are ours, values are bound. Why:
 docs/decisions/0057-finished-views.md.
 """
 
+import dataclasses
 from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from fastpix_server.views.finished import KEPT, KNOWN, KNOWN_FINISHED, plain_type, sequences, state
@@ -18,47 +19,59 @@ _OPEN = (
     f"FROM {ROWS} WHERE workspace_id = {{workspace_id:UUID}}"
     f" AND hour >= toStartOfHour({{after:DateTime64(3)}}) - {_REACH} AND hour < {{before:DateTime64(3)}} + {_REACH}"
 )
-# No finished view that ends before this has an open row: the rows of a view lie within VIEW_MAX_HOURS.
-_REACHED_AT = (
-    f"((SELECT ifNull(minOrNull(last_event_at), toDateTime64('2200-01-01 00:00:00', 3, 'UTC')) {_OPEN}) - {_REACH})"
-)
-_OPEN_IDS = f"(SELECT view_id {_OPEN})"
 _FINISHED_IN_SPAN = (
     "workspace_id = {workspace_id:UUID} AND last_event_at >= {after:DateTime64(3)}"
     " AND last_event_at < {before:DateTime64(3)} AND isNotNull(view_start)"
 )
+FIRST_OPEN = f"SELECT count() AS rows, toUnixTimestamp64Milli(min(last_event_at)) AS first_ms {_OPEN}"
 _STORED_KEYS = ("view_start", "last_event_at")
 
 
-def merged_views(names: Iterable[str], *, where: str = "", first: str = "") -> str:
+@dataclasses.dataclass(frozen=True, slots=True)
+class Opened:
+    """What is known of a workspace's open rows around a span, from FIRST_OPEN: when the first event was, or None when
+    there are no rows. A statement that is made with it takes no notice of what came later and happened earlier: it
+    tells the state of then."""
+
+    first_ms: int | None
+
+
+def merged_views(names: Iterable[str], opened: Opened, after_s: int, *, where: str = "", first: str = "") -> str:
     """SQL: one row per view of {workspace_id:UUID} with `view_id`, `view_start`, `view_end` and each of `names`.
 
-    Views whose end so far is in [{after:DateTime64(3)}, {before:DateTime64(3)}). `names` are stored columns, derived
-    values and scores. `where` is more SQL over those names (parameters bound by the caller, identifiers ours). With
-    `first` (ORDER BY and LIMIT) each branch gives its first views only; which are the first of all, the caller finds.
+    Views whose end so far is in [{after:DateTime64(3)}, {before:DateTime64(3)}), which begins at `after_s`. `names` are
+    stored columns, derived values and scores. `where` is more SQL over those names (parameters bound by the caller,
+    identifiers ours). With `first` (ORDER BY and LIMIT) each branch gives its first views only; which are the first of
+    all, the caller finds.
     """
     wanted = list(dict.fromkeys(["view_start", *names]))
+    tail = f" {first}" if first else ""
+    if opened.first_ms is None:
+        return _finished(wanted, "", where) + tail
+    begin = f"fromUnixTimestamp64Milli(toInt64({opened.first_ms}))"
+    # No finished view that ends before this has an open row: the rows of a view lie within VIEW_MAX_HOURS.
+    reached_ms = opened.first_ms - VIEW_MAX_HOURS * 3_600_000
+    reached = f"fromUnixTimestamp64Milli(toInt64({reached_ms}))"
+    ids = f"(SELECT view_id {_OPEN} AND last_event_at >= {begin})"
     stored, derived = _resolve([*_STORED_KEYS, *wanted], KNOWN, BY_NAME)
     rows = (
-        f"SELECT view_id, {', '.join(stored)} {_OPEN} UNION ALL"  # noqa: S608
+        f"SELECT view_id, {', '.join(stored)} {_OPEN} AND last_event_at >= {begin} UNION ALL"  # noqa: S608
         f" SELECT view_id, {_states(stored)} FROM {FINISHED} AS f WHERE workspace_id = {{workspace_id:UUID}}"
-        f" AND f.last_event_at >= {_REACHED_AT}"
-        f" AND f.last_event_at < {{before:DateTime64(3)}} + toIntervalHour({2 * VIEW_MAX_HOURS})"
-        f" AND view_id IN {_OPEN_IDS}"
+        f" AND f.last_event_at >= {reached}"
+        f" AND f.last_event_at < {{before:DateTime64(3)}} + toIntervalHour({2 * VIEW_MAX_HOURS}) AND view_id IN {ids}"
     )
     merged = (
         f"SELECT r.view_id AS view_id, {_merges(stored)} FROM ({rows}) AS r"  # noqa: S608
         " GROUP BY r.view_id HAVING isNotNull(view_start)"
         " AND last_event_at >= {after:DateTime64(3)} AND last_event_at < {before:DateTime64(3)}"
     )
-    tail = f" {first}" if first else ""
-    return f"{tail} UNION ALL ".join(
-        (
-            _finished(wanted, f"last_event_at < {_REACHED_AT}", where),
-            _finished(wanted, f"last_event_at >= {_REACHED_AT} AND view_id NOT IN {_OPEN_IDS}", where),
-            _select(wanted, derived, f"({merged})", where, words=True) + tail,
-        )
-    )
+    branches = [
+        _finished(wanted, f"last_event_at >= {reached} AND view_id NOT IN {ids}", where),
+        _select(wanted, derived, f"({merged})", where, words=True),
+    ]
+    if reached_ms > after_s * 1000:
+        branches.insert(0, _finished(wanted, f"last_event_at < {reached}", where))
+    return f"{tail} UNION ALL ".join(branches) + tail
 
 
 def merged_view(names: Iterable[str]) -> str:

@@ -249,6 +249,7 @@ COLUMNS: tuple[Column, ...] = (
     _last_number("min_request_throughput", "vemnrqth"),
     _last_number("avg_request_latency", "veavrqlt", "ve_average_rqlt"),
     _peak("max_request_latency", "vemarqlt"),
+    # The code is our guess, by the rule of the others (ve, li, sm, lt): no recorded session has had one yet.
     _grows("live_stream_latency", "velismlt"),
     *(_word(f"custom_{n}", f"cm{n}") for n in range(1, 11)),
 )

@@ -9,6 +9,7 @@ from fastpix_server.views.queries.selection import Rows, Selection, whole
 
 async def overall(asking: Rows, selection: Selection, metric: Metric, measurement: Measurement) -> dict[str, Any]:
     """`globalValue` is the same metric of all views of the span, whatever the filters."""
+    selection = await selection.located(asking)
     if not selection.filters:
         found = await _measure(asking, selection, metric, measurement)
         return {**found, "globalValue": found["value"]}

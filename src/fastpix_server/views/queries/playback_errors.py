@@ -12,6 +12,7 @@ ERRORS_MAX = 100
 
 async def playback_errors(asking: Rows, selection: Selection, limit: int) -> dict[str, Any]:
     """Each pair of code and message, the most frequent first. `limit` bounds `topErrors`; fractions are of all."""
+    selection = await selection.located(asking)
     needs = ["viewer_hash", "has_error", "playback_failed", "error_code", "error_message", "error_context"]
     # The last error of a view stands for it.
     kinds = (

@@ -5,6 +5,7 @@ the views whose end is in the window: such a view is a failed one, so these are 
 """
 
 import asyncio
+import dataclasses
 from typing import Any
 
 from fastpix_server.views import dimensions, schema, spans
@@ -24,6 +25,7 @@ FAILED_MAX = 10_000
 
 async def realtime(asking: Rows, selection: Selection, minutes: int, now_s: float) -> dict[str, Any]:
     """`selection.span` is the window: `window(minutes, now_s)`. The last point of the series is the running minute."""
+    selection = await selection.located(asking)
     now, points, failures, videos = await asyncio.gather(
         _now(asking, selection, now_s),
         _viewers(asking, selection),
@@ -57,7 +59,8 @@ def window(minutes: int, now_s: float) -> Span:
 
 
 def _going_on(selection: Selection, now_s: float) -> Selection:
-    return Selection(selection.workspace_id, spans.last(ACTIVE_S, now_s), selection.filters)
+    # The window reaches at least as far, so what is known of its open rows holds here too.
+    return dataclasses.replace(selection, span=spans.last(ACTIVE_S, now_s))
 
 
 _NOT_OVER = "NOT ifNull(is_completed, false)"

@@ -5,6 +5,7 @@ column of the order alone, then the rows of these ids.
 """
 
 import asyncio
+import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
@@ -52,6 +53,7 @@ _SHOWN = (
 
 async def view_list(asking: Rows, selection: Selection, paging: Paging) -> tuple[list[dict[str, Any]], int]:
     """The rows of the page, and how many views there are in all. Equal ones are in order of their ids."""
+    selection = await selection.located(asking)
     order = ORDERS[paging.order_by]
     ordered = f"ORDER BY {order} {paging.direction} NULLS LAST, view_id"
     found, [counted] = await asyncio.gather(
@@ -68,7 +70,8 @@ async def view_list(asking: Rows, selection: Selection, paging: Paging) -> tuple
         return [], counted["total"]
     # A view may have got another beacon since: its end is later then, and filters do not choose any more. The ids do.
     first_s = min(row["end_ms"] for row in found) // 1000
-    chosen = Selection(selection.workspace_id, Span(first_s, selection.span.before_s + MOVES_MAX_S))
+    span = Span(first_s, selection.span.before_s + MOVES_MAX_S)
+    chosen = dataclasses.replace(selection, filters=(), span=span)
     rows = await asking.rows(
         "SELECT toString(view_id) AS id, * EXCEPT view_id"  # noqa: S608
         f" FROM ({chosen.views(_SHOWN, 'view_id IN {ids:Array(UUID)}')})",
