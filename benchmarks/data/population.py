@@ -1,17 +1,15 @@
 """Views with made-up distributions, by the engine's own SQL: the same number gives the same view on any machine.
 
-As flushed segments leave them: one row with everything about a view, and for one view in ten another row with its
-beginning only. Then views that ended before the last OPEN_S are finished, as the job does it; the others are open. 20
-workspaces, of which the largest has four views in ten.
+As an installation has them: views that ended before the last OPEN_S are finished, the others are open, one row each.
+They are finished by the expressions of the job without its merge, which would take most of the time. 20 workspaces, of
+which the largest has four views in ten.
 """
 
-import time
 import uuid
 
-from fastpix_server.views import schema
+from fastpix_server.views import reading, schema
 from fastpix_server.views.clickhouse import ClickHouse
-from fastpix_server.views.finishing import Finishing
-from fastpix_server.views.tables import SLOT_S, TableOptions
+from fastpix_server.views.finished import columns_ddl
 
 WORKSPACES = 20
 LARGEST = str(uuid.UUID(int=1))
@@ -23,6 +21,7 @@ PIECE = 100_000
 # Views that ended lately: an hour of silence and the time that finishing waits, rounded up.
 OPEN_S = 7200
 _DAY_S = 86_400
+_MADE = "made_views"
 _STATEMENT_S = 600.0
 # The engine's own limit is for dashboards.
 _PATIENT = f" SETTINGS max_execution_time = {_STATEMENT_S:.0f}"
@@ -36,32 +35,30 @@ _PLACES = (
 )  # fmt: skip
 
 
-async def fill(clickhouse: ClickHouse, views: int, end_s: int, *, copies: int = 1) -> float:
-    """`views` views that end evenly over the DAYS before `end_s`; the seconds that finishing them took. With `copies`
-    one part of them is computed, and the others are that part again, earlier and under other ids: quicker, and as new
-    to the engine."""
+async def fill(clickhouse: ClickHouse, views: int, end_s: int, *, copies: int = 1) -> None:
+    """`views` views that end evenly over the DAYS before `end_s`. With `copies` one part of them is computed, and the
+    others are that part again, earlier and under other ids: quicker, and as new to the engine."""
     own, days = views // copies, DAYS / copies
     opened = int(own * OPEN_S / (days * _DAY_S))
-    took_s = 0.0
+    await clickhouse.command(f"CREATE TABLE {_MADE} AS {schema.ROWS} ENGINE = Memory")
     for first in range(0, own - opened, PIECE):
-        count = min(PIECE, own - opened - first)
-        await _insert(clickhouse, range(first, first + count), own, end_s, days, end_s - OPEN_S)
-        took_s += await _finish(clickhouse)
+        which = range(first, min(first + PIECE, own - opened))
+        await _insert(clickhouse, _MADE, which, own, end_s, days)
+        await _finish(clickhouse)
+        await clickhouse.command(f"TRUNCATE TABLE {_MADE}")
+    await clickhouse.command(f"DROP TABLE {_MADE}")
     for copy in range(1, copies):
         await _copy(clickhouse, copy, int(copy * days * _DAY_S))
-    await _insert(clickhouse, range(own - opened, own), own, end_s, days, end_s)
-    return took_s
+    await _insert(clickhouse, schema.ROWS, range(own - opened, own), own, end_s, days)
 
 
-async def _finish(clickhouse: ClickHouse) -> float:
-    """As the job does it an hour later. The rows came long ago; nobody else is writing or asking."""
-    finishing = Finishing(clickhouse, TableOptions(), gap_s=0)
-    begin = time.perf_counter()
-    for slot in await finishing.due():
-        while await finishing.advance(slot):
-            pass
-        await finishing.take_away(slot)
-    return time.perf_counter() - begin
+async def _finish(clickhouse: ClickHouse) -> None:
+    values = ", ".join(columns_ddl())
+    await clickhouse.command(
+        f"INSERT INTO {schema.FINISHED} (workspace_id, view_id, covers, {values})"
+        f" SELECT workspace_id, view_id, 1, {values} FROM ({reading.finished_of(_MADE)}){_PATIENT}",
+        timeout_s=_STATEMENT_S,
+    )
 
 
 async def _copy(clickhouse: ClickHouse, copy: int, earlier_s: int) -> None:
@@ -83,19 +80,12 @@ async def _copy(clickhouse: ClickHouse, copy: int, earlier_s: int) -> None:
     )
 
 
-async def _insert(clickhouse: ClickHouse, which: range, total: int, end_s: int, days: float, came_s: int) -> None:
-    columns = {**_KEYS, "slot": str(came_s // SLOT_S * SLOT_S), **_columns(total, end_s, days)}
+async def _insert(clickhouse: ClickHouse, table: str, which: range, total: int, end_s: int, days: float) -> None:
+    columns = {**_KEYS, **_columns(total, end_s, days)}
     names, values = ", ".join(columns), ", ".join(f"{value} AS {name}" for name, value in columns.items())
     source = f"(SELECT number AS n FROM numbers({which.start}, {len(which)}))"
     await clickhouse.command(
-        f"INSERT INTO {schema.ROWS} ({names}) SELECT {values} FROM {source}{_PATIENT}", timeout_s=_STATEMENT_S
-    )
-    begun = {name: columns[name] for name in (*_KEYS, "slot", "view_start", "last_event_at", "received_last_at")}
-    begun |= {"given_viewer_id": columns["given_viewer_id"], "given_video_id": columns["given_video_id"]}
-    names, values = ", ".join(begun), ", ".join(f"{value} AS {name}" for name, value in begun.items())
-    await clickhouse.command(
-        f"INSERT INTO {schema.ROWS} ({names}) SELECT {values} FROM {source} WHERE n % 10 = 0{_PATIENT}",
-        timeout_s=_STATEMENT_S,
+        f"INSERT INTO {table} ({names}) SELECT {values} FROM {source}{_PATIENT}", timeout_s=_STATEMENT_S
     )
 
 

@@ -104,10 +104,10 @@ def state(column: Column) -> str:
     return f"if({empty}, '', concat({number}, toString({name})))"
 
 
-def sequences() -> dict[str, str]:
-    """Name -> SQL: the numbers of the LAST values, merged from rows (alias r) of `open_view_rows`."""
+def sequences(alias: str) -> dict[str, str]:
+    """Name -> SQL: the numbers of the LAST values of rows that are as in `open_view_rows`."""
     return {
-        sequence_name(column): f"toUInt32OrZero(substring(max(r.{column.name}), 1, {LAST_PREFIX_CHARS}))"
+        sequence_name(column): f"toUInt32OrZero(substring({alias}.{column.name}, 1, {LAST_PREFIX_CHARS}))"
         for column in COLUMNS
         if column.merge is Merge.LAST
     }

@@ -88,19 +88,30 @@ def merged_view(names: Iterable[str]) -> str:
     return _select(wanted, derived, f"({merged})", "", words=False)
 
 
-def finishing_select(of_rows: str, of_finished: str, derived_names: Sequence[str]) -> str:
-    """SQL: `workspace_id`, `view_id`, every stored column, the numbers of LAST values and `derived_names`, of views
+def finishing_select(of_rows: str, of_finished: str) -> str:
+    """SQL: `workspace_id`, `view_id` and every column of `finished_views` that holds something about the view, of views
     that are over. The conditions select the rows of the two tables that are merged."""
-    stored, derived = _resolve([*BY_NAME, *derived_names], KNOWN_FINISHED, BY_NAME)
-    merged = (
-        f"SELECT r.workspace_id AS workspace_id, r.view_id AS view_id, {_merges(stored)},"  # noqa: S608
-        f" {', '.join(f'{sql} AS {name}' for name, sql in sequences().items())} FROM ("
-        f"SELECT workspace_id, view_id, {', '.join(stored)} FROM {ROWS} WHERE {of_rows} UNION ALL"
-        f" SELECT workspace_id, view_id, {_states(stored)} FROM {FINISHED} AS f WHERE {of_finished})"
-        " AS r GROUP BY r.workspace_id, r.view_id"
+    stored = ", ".join(BY_NAME)
+    states = ", ".join(f"{column.merged_state} AS {name}" for name, column in BY_NAME.items())
+    rows = (
+        f"SELECT workspace_id, view_id, {stored} FROM {ROWS} WHERE {of_rows} UNION ALL"  # noqa: S608
+        f" SELECT workspace_id, view_id, {_states(BY_NAME)} FROM {FINISHED} AS f WHERE {of_finished}"
     )
+    merged = (
+        f"SELECT r.workspace_id AS workspace_id, r.view_id AS view_id, {states} FROM ({rows}) AS r"  # noqa: S608
+        " GROUP BY r.workspace_id, r.view_id"
+    )
+    return finished_of(f"({merged})")
+
+
+def finished_of(source: str) -> str:
+    """SQL: the same of rows of whole views, as `open_view_rows` holds them."""
+    plain = ", ".join(f"{column.plain(f'w.{name}')} AS {name}" for name, column in BY_NAME.items())
+    numbers = ", ".join(f"{sql} AS {name}" for name, sql in sequences("w").items())
+    _, derived = _resolve(KEPT, KNOWN_FINISHED, BY_NAME)
     computed = "".join(f", {one.expression} AS {one.name}" for one in derived)
-    return f"SELECT *{computed} FROM ({merged})"  # noqa: S608
+    inner = f"SELECT w.workspace_id AS workspace_id, w.view_id AS view_id, {plain}, {numbers} FROM {source} AS w"  # noqa: S608
+    return f"SELECT *{computed} FROM ({inner})"  # noqa: S608
 
 
 def _finished(wanted: Sequence[str], more: str, where: str) -> str:

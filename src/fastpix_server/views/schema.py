@@ -64,9 +64,13 @@ class Column:
     @property
     def merged(self) -> str:
         """SQL: the value of the view, from all its rows (the table's alias is r)."""
+        return self.plain(self.merged_state)
+
+    def plain(self, stored: str) -> str:
+        """SQL: the value that is meant, from one as stored."""
         if self.merge is not Merge.LAST:
-            return self.merged_state
-        text = f"substring({self.merged_state}, {LAST_PREFIX_CHARS + 1})"
+            return stored
+        text = f"substring({stored}, {LAST_PREFIX_CHARS + 1})"
         return f"toFloat64OrNull({text})" if self.type == "Float64" else text
 
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from fastpix_server.views import reading
 from fastpix_server.views.clickhouse import ClickHouse
-from fastpix_server.views.finished import KEPT, columns_ddl
+from fastpix_server.views.finished import columns_ddl
 from fastpix_server.views.pipeline import AGE_MAX_MS
 from fastpix_server.views.schema import COLUMNS, EVENTS, FINISHED, ROWS, SILENCE_S
 from fastpix_server.views.tables import SLOT_S
@@ -131,7 +131,7 @@ async def count_steps(clickhouse: ClickHouse, look: Look) -> dict[str, int]:
 async def finish(clickhouse: ClickHouse, look: Look, part: int, parts: int) -> None:
     """Each view's row of `finished_views`, from all that is known of it: all rows of the slots before `closed_s`."""
     chosen = look.chosen(FINISH, part, parts)
-    merged = reading.finishing_select(chosen, f"{look.of_finished} AND {chosen}", list(KEPT))
+    merged = reading.finishing_select(chosen, f"{look.of_finished} AND {chosen}")
     columns = ", ".join(columns_ddl())
     await clickhouse.command(
         f"INSERT INTO {FINISHED} (workspace_id, view_id, covers, {columns})"  # noqa: S608 - names of our own tables
