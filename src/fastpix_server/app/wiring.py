@@ -239,6 +239,8 @@ def make_registry(platform: Platform, maker: "SegmentMaker") -> "Registry":
     from fastpix_server.outbox import events
     from fastpix_server.playback import service as playback
     from fastpix_server.views.alerts.jobs import AlertJobs
+    from fastpix_server.views.finishing import Finishing
+    from fastpix_server.views.tables import TableOptions
     from fastpix_server.webhooks.jobs import WebhookJobs
 
     registry = Registry()
@@ -255,6 +257,8 @@ def make_registry(platform: Platform, maker: "SegmentMaker") -> "Registry":
     ClipJobs(platform.db, platform.storage.objects).register(registry)
     AlertJobs(platform.db, platform.clickhouse, AddressPolicy(settings.fetch.allow_cidrs)).register(registry)
     WebhookJobs(platform.db).register(registry)
+    if settings.clickhouse_url:
+        Finishing(platform.clickhouse, TableOptions(cluster=settings.views.cluster)).register(registry)
     registry.add(playback.FILL_JOB, maker.fill, queue="fill")
 
     async def purge_kept() -> None:
