@@ -18,6 +18,7 @@ from fastpix_server.edge.manifests import Manifests
 from fastpix_server.edge.player import Player
 from fastpix_server.edge.segments import Segments
 from fastpix_server.edge.sheets import Sheets
+from fastpix_server.edge.texts import Texts
 
 
 def create_edge(context: EdgeContext) -> Starlette:
@@ -30,6 +31,7 @@ def create_edge(context: EdgeContext) -> Starlette:
             *Images(delivery).routes(),
             *Licences(delivery).routes(),
             *Sheets(delivery).routes(),
+            *Texts(delivery).routes(),
             *BeaconScript(delivery).routes(),
             *Player(context).routes(),
             *uploads.routes(context),
