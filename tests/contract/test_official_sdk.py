@@ -126,8 +126,8 @@ def test_wrong_credentials_raise_the_sdks_own_unauthorized_error(running):
 
 def test_a_bad_value_raises_an_error_that_names_the_field(sdk):
     with pytest.raises(errors.ValidationErrorResponse) as caught:
-        sdk.input_video.create_media(inputs=INPUTS, access_policy="public", mp4_support="capped_4k")
-    assert caught.value.fields == [{"field": "mp4Support", "message": "is not supported yet"}]
+        sdk.input_video.create_media(inputs=INPUTS, access_policy="public", chapters=True)
+    assert caught.value.fields == [{"field": "chapters", "message": "is not supported yet"}]
     with pytest.raises(errors.ValidationErrorResponse) as caught:
         sdk.manage_videos.get_media(media_id="not-a-uuid")
     assert caught.value.fields == [{"field": "mediaId", "message": "is invalid"}]

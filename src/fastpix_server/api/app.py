@@ -19,10 +19,12 @@ from fastpix_server.api import (
     live_playback_ids,
     live_streams,
     media,
+    media_files,
     playback_ids,
     reference,
     signing_keys,
     simulcasts,
+    tracks,
     uploads,
 )
 from fastpix_server.api.context import ApiContext
@@ -61,6 +63,8 @@ def create_api(context: ApiContext) -> FastAPI:
         data_live.routes,
         data_alerts.routes,
         media.routes,
+        tracks.routes,
+        media_files.routes,
         playback_ids.routes,
         live_clips.routes,
         live_streams.routes,

@@ -94,6 +94,26 @@ class AudioTrack(Described):
     status: str
     language_code: str
     language_name: str
+    title: str = maybe()
+
+
+class ChangedTrack(Described):
+    """A track that was added or changed."""
+
+    id: str = UuidText
+    type: Literal["audio", "subtitle"]
+    url: str = maybe(description="Where its file came from. The source's own tracks have none.")
+    language_code: str
+    language_name: str
+    title: str = maybe()
+
+
+class MadeFile(Described):
+    type: Literal["capped_4k", "audioOnly"]
+    status: Literal["preparing", "ready", "failed"]
+    ext: Literal["mp4", "m4a"]
+    height: int = maybe()
+    width: int = maybe()
 
 
 class FailureReason(Described):
@@ -115,6 +135,7 @@ class Media(Described):
     max_resolution: Resolution
     source_resolution: Literal["2160", "1440", "1080", "720", "480", "360"] = maybe()
     status: MediaStatus
+    mp4_support: list[MadeFile] = maybe(description="The static files that were asked for.")
     source_access: bool
     playback_ids: list[PlaybackId]
     tracks: list[VideoTrack | AudioTrack]
@@ -141,6 +162,7 @@ class LiveClip(Described):
     max_resolution: Resolution
     source_resolution: Literal["2160", "1440", "1080", "720", "480", "360"] = maybe()
     status: MediaStatus
+    mp4_support: list[MadeFile] = maybe(description="The static files that were asked for.")
     source_access: bool
     playback_ids: list[PlaybackId]
     tracks: list[VideoTrack | AudioTrack]
@@ -156,7 +178,7 @@ class LiveClip(Described):
 
 
 class InputEcho(Described):
-    type: Literal["video"]
+    type: Literal["video", "subtitle"]
     url: str
 
 
@@ -175,6 +197,7 @@ class CreatedMedia(Described):
     optimize_audio: bool
     title: str = maybe()
     creator_id: str = maybe()
+    mp4_support: list[MadeFile] = maybe()
 
 
 class InputConfiguration(Described):
@@ -248,6 +271,11 @@ class MediaAnswer(Described):
 class CreatedMediaAnswer(Described):
     success: Literal[True]
     data: CreatedMedia
+
+
+class TrackAnswer(Described):
+    success: Literal[True]
+    data: ChangedTrack
 
 
 class MediaPage(Described):

@@ -96,6 +96,10 @@ def _respond(status: int, body: bytes, headers: Mapping[str, str] | None = None)
     return Response(body, status_code=status, headers=dict(headers or {}), media_type=JSON)
 
 
+# What `type` of an input may say (contract 2.0).
+_FORMS = frozenset({"video", "subtitle", "audio", "watermark"})
+
+
 def field_errors(found: Iterable[Mapping[str, Any]]) -> list[FieldError]:
     """pydantic's findings in the contract's words, each field once."""
     fields: dict[str, FieldError] = {}
@@ -111,6 +115,8 @@ def field_name(error: Mapping[str, Any]) -> str:
     context = error.get("ctx") or {}
     if loc and loc[-1] == "[key]":
         loc = loc[:-1]
+    # Behind an index, the name of a form among several ("inputs", 0, "subtitle", "url") is no member of the body.
+    loc = [part for k, part in enumerate(loc) if part not in _FORMS or not k or not isinstance(loc[k - 1], int)]
     if loc and context.get("named"):
         loc[-1] = context["named"]
     if context.get("below"):

@@ -215,7 +215,9 @@ def make_registry(platform: Platform, maker: "SegmentMaker") -> "Registry":
     from fastpix_server.live.jobs import LiveJobs
     from fastpix_server.live.recordings import RecordingJobs
     from fastpix_server.media.fetch import FetchLimits, MediaFetch
+    from fastpix_server.media.file_jobs import FileJobs
     from fastpix_server.media.jobs import MediaJobs
+    from fastpix_server.media.track_jobs import TrackJobs
     from fastpix_server.media.uploads import UploadJobs
     from fastpix_server.outbox import events
     from fastpix_server.playback import service as playback
@@ -225,7 +227,10 @@ def make_registry(platform: Platform, maker: "SegmentMaker") -> "Registry":
     settings = platform.settings
     MediaJobs(platform.db, platform.storage, settings.data_dir / "work").register(registry)
     limits = FetchLimits(max_size_bytes=settings.fetch.max_size_bytes, total_s=settings.fetch.timeout_s)
-    MediaFetch(platform.db, platform.storage, AddressPolicy(settings.fetch.allow_cidrs), limits).register(registry)
+    policy = AddressPolicy(settings.fetch.allow_cidrs)
+    MediaFetch(platform.db, platform.storage, policy, limits).register(registry)
+    TrackJobs(platform.db, platform.storage, settings.data_dir / "work", policy, limits).register(registry)
+    FileJobs(platform.db, platform.storage, settings.data_dir / "work").register(registry)
     UploadJobs(platform.db, platform.storage, settings.urls.public).register(registry)
     RecordingJobs(platform.db, platform.storage.objects).register(registry)
     LiveJobs(platform.db).register(registry)

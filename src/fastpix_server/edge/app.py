@@ -11,6 +11,7 @@ from fastpix_server.edge.beacon_script import BeaconScript
 from fastpix_server.edge.beacons import Beacons
 from fastpix_server.edge.context import EdgeContext
 from fastpix_server.edge.delivery import Delivery
+from fastpix_server.edge.downloads import Downloads
 from fastpix_server.edge.errors import on_exception
 from fastpix_server.edge.images import Images
 from fastpix_server.edge.licences import Licences
@@ -32,6 +33,7 @@ def create_edge(context: EdgeContext) -> Starlette:
             *Licences(delivery).routes(),
             *Sheets(delivery).routes(),
             *Texts(delivery).routes(),
+            *Downloads(delivery).routes(),
             *BeaconScript(delivery).routes(),
             *Player(context).routes(),
             *uploads.routes(context),

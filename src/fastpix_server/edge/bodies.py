@@ -4,6 +4,7 @@ Invariant: a range is only cut from the version that its ETag names; several ran
 whole, as the RFC allows.
 """
 
+import dataclasses
 import hashlib
 import re
 from collections.abc import Mapping
@@ -45,6 +46,27 @@ def body(
     headers: Mapping[str, str] | None = None,
 ) -> Response:
     """`etag` without quotes, as it names exactly these bytes."""
+    part = part_of(request, len(data), etag=etag, cache=cache, headers=headers)
+    shown = b"" if request.method == "HEAD" else data[part.first : part.end]
+    return Response(shown, part.status, part.headers, media_type if part.has_body else None)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Part:
+    """What is answered of a body: the bytes [first, end), under this status and these headers."""
+
+    status: int
+    first: int
+    end: int
+    headers: dict[str, str]
+
+    @property
+    def has_body(self) -> bool:
+        return self.status in (200, 206)
+
+
+def part_of(request: Request, size: int, *, etag: str, cache: str, headers: Mapping[str, str] | None = None) -> Part:
+    """As `body`, for who sends the bytes himself."""
     quoted = f'"{etag}"'
     common = {
         **CORS,
@@ -55,19 +77,18 @@ def body(
         **(headers or {}),
     }
     if _names(request.headers.get("if-none-match", ""), quoted):
-        return Response(status_code=304, headers=common)
-    status, part = 200, data
+        return Part(304, 0, 0, common)
+    status, first, end = 200, 0, size
     wanted = request.headers.get("range")
     if wanted is not None and request.headers.get("if-range", quoted) == quoted:
-        bounds = _bounds(wanted, len(data))
+        bounds = _bounds(wanted, size)
         if isinstance(bounds, _Outside):
-            return Response(status_code=416, headers={**common, "Content-Range": f"bytes */{len(data)}"})
+            return Part(416, 0, 0, {**common, "Content-Range": f"bytes */{size}"})
         if bounds is not None:
-            first, last = bounds
-            status, part = 206, data[first : last + 1]
-            common["Content-Range"] = f"bytes {first}-{last}/{len(data)}"
-    common["Content-Length"] = str(len(part))
-    return Response(b"" if request.method == "HEAD" else part, status, common, media_type)
+            status, first, end = 206, bounds[0], bounds[1] + 1
+            common["Content-Range"] = f"bytes {first}-{bounds[1]}/{size}"
+    common["Content-Length"] = str(end - first)
+    return Part(status, first, end, common)
 
 
 def _names(condition: str, quoted: str) -> bool:

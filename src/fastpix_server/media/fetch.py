@@ -59,7 +59,7 @@ class FetchLimits:
 _BUSY = Passing("busy", GAVE_UP)
 
 
-class _Unwanted(Exception):
+class Unwanted(Exception):
     """The media was deleted, or failed, while its bytes came."""
 
 
@@ -91,7 +91,7 @@ class MediaFetch:
             return
         try:
             refusal = await self._download(media_id, media.source_url, progress)
-        except _Unwanted:
+        except Unwanted:
             await self._storage.staging.discard(media_id)
             return
         if refusal is None:
@@ -111,7 +111,7 @@ class MediaFetch:
         if isinstance(url, Refused):
             return url
         left_s = (progress.started_at + timedelta(seconds=self._limits.total_s) - clock.now()).total_seconds()
-        run = _Download(self._db, self._storage, self._limits, media_id, url, progress)
+        run = Download(self._db, self._storage, self._limits, media_id, url, progress)
         try:
             async with (
                 asyncio.timeout(max(left_s, 0.0)),
@@ -148,8 +148,11 @@ class MediaFetch:
         _failures.labels(refusal.code).inc()
 
 
-class _Download:
-    """One run of the job: tries until the file is whole, refused, or the tries are used up."""
+class Download:
+    """One run of the job: tries until the file is whole, refused, or the tries are used up.
+
+    The methods that begin with `check` and `note` are what differs where the file is no source (track_fetch.py).
+    """
 
     def __init__(
         self,
@@ -229,11 +232,10 @@ class _Download:
         if take.offset == 0:
             await self._staging.truncate0(self._media_id)
         self._validator, self._total_bytes = take.validator, take.total_bytes
-        async with self._db.unit() as tx:  # before the bytes: after a crash they must be known by their version
-            await fetch_store.note(tx, self._media_id, validator=take.validator, total_bytes=take.total_bytes)
+        await self.note_version(take)  # before the bytes: after a crash they must be known by their version
         body = _Body(answer, self._limits)
         first = await body.first(rules.SNIFF_BYTES) if take.offset == 0 else b""
-        if refusal := rules.sniff(first, answer.headers.get("Content-Type", "")):
+        if refusal := self.check_begin(first, answer.headers.get("Content-Type", "")):
             return refusal
         size = await self._staging.append(
             self._media_id, take.offset, self._watched(body), max_size_bytes=self._limits.max_size_bytes
@@ -254,9 +256,19 @@ class _Download:
         if not force and time.monotonic() - self._looked_at_s < WANTED_S:
             return
         self._looked_at_s = time.monotonic()
+        if not await self.check_wanted():
+            raise Unwanted
+
+    async def note_version(self, take: Take) -> None:
         async with self._db.unit() as tx:
-            if await store.status_of(tx, self._media_id) != Status.DOWNLOADING:
-                raise _Unwanted
+            await fetch_store.note(tx, self._media_id, validator=take.validator, total_bytes=take.total_bytes)
+
+    def check_begin(self, first: bytes, content_type: str) -> Refused | None:
+        return rules.sniff(first, content_type)
+
+    async def check_wanted(self) -> bool:
+        async with self._db.unit() as tx:
+            return await store.status_of(tx, self._media_id) == Status.DOWNLOADING
 
     def _read_error(self, error: Exception) -> Refused | Passing:
         """What a failed try means. Raises errors that are ours: the job is then tried again."""

@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 from pydantic import (
     AfterValidator,
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Field,
     StrictBool,
@@ -32,7 +33,11 @@ RULES_MAX = 100  # domains or user agents in one list; the gate reads them on ev
 AccessPolicy = Literal["public", "private", "drm"]
 Resolution = Literal["2160p", "1440p", "1080p", "720p", "480p"]
 Quality = Literal["standard", "pro", "premium"]
+Mp4Support = Literal["capped_4k", "audioOnly", "audioOnly,capped_4k"]
 
+# BCP 47 by form: en, pt-BR, zh-Hant-TW.
+_LANGUAGE = re.compile(r"[A-Za-z]{2,8}(?:-[A-Za-z0-9]{1,8}){0,6}")
+LANGUAGE_MAX_CHARS = 35  # RFC 5646, 4.4.1: the longest that a receiver must take
 _UUID = re.compile(r"[0-9a-fA-F]{8}-(?:[0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}")
 
 
@@ -92,7 +97,24 @@ def _source_url(url: str) -> str:
     return url
 
 
+def _language_code(value: str) -> str:
+    if len(value) > LANGUAGE_MAX_CHARS or _LANGUAGE.fullmatch(value) is None:
+        raise refused("is invalid")
+    return value
+
+
+def _language_name(value: str) -> str:
+    """A name for a player's menu: one line that can be read."""
+    name = value.strip()
+    if not name or not name.isprintable():
+        raise refused("is invalid")
+    return _text(name)
+
+
 Text = Annotated[str, AfterValidator(_text)]
+SourceUrl = Annotated[str, AfterValidator(_source_url)]
+LanguageCode = Annotated[str, AfterValidator(_language_code)]
+LanguageName = Annotated[str, AfterValidator(_language_name)]
 Metadata = Annotated[dict[Text, Text], AfterValidator(_entries), Field(json_schema_extra={"maxProperties": 10})]
 Uuid = Annotated[str, AfterValidator(_uuid), Field(json_schema_extra={"format": "uuid"})]
 NotYetBool = Annotated[StrictBool, AfterValidator(_only_false)]
@@ -158,14 +180,12 @@ class MediaOptions(Policy):
     metadata: Metadata = {}
     max_resolution: Resolution = "1080p"
     media_quality: Quality = "standard"
-    source_access: NotYetBool = False
+    source_access: StrictBool = False
     optimize_audio: NotYetBool = False
     chapters: NotYetBool = False
     named_entities: NotYetBool = False
     summary: Summary | None = None
-    mp4_support: Annotated[
-        Literal["capped_4k", "audioOnly", "audioOnly,capped_4k"] | None, AfterValidator(_not_yet)
-    ] = None
+    mp4_support: Mp4Support | None = None
     subtitles: Annotated[AutoSubtitles | None, AfterValidator(_not_yet)] = None
     moderation: Annotated[Moderation | None, AfterValidator(_not_yet)] = None
 
@@ -186,35 +206,73 @@ class UploadInput(Edits):
 
     type: Literal["video"] = "video"
 
-    @model_validator(mode="before")
-    @classmethod
-    def _other_types_come_later(cls, value: Any) -> Any:
-        if isinstance(value, dict) and value.get("type") in ("watermark", "audio", "subtitle"):
-            raise refused("is not supported yet", below="type")
-        return value
-
 
 class VideoInput(UploadInput):
     type: Literal["video"]  # required here: the contract marks it so
-    url: Annotated[str, AfterValidator(_source_url)]
+    url: SourceUrl
 
 
-def _one_video(inputs: list[VideoInput]) -> list[VideoInput]:
-    if len(inputs) != 1:
+class SubtitleInput(Request):
+    """A subtitle file beside the video; it becomes a track."""
+
+    type: Literal["subtitle"]
+    url: SourceUrl
+    language_name: LanguageName
+    language_code: LanguageCode
+
+
+def _known_type(value: Any, *, default: str | None = None) -> Any:
+    """Says what is wrong with `type` before the union picks a form by it."""
+    if not isinstance(value, dict):
+        return value
+    kind = value.get("type") or default
+    if kind is None:
+        raise refused("must not be null", below="type")
+    if kind in ("watermark", "audio"):
+        raise refused("is not supported yet", below="type")
+    if kind not in ("video", "subtitle"):
+        raise refused("is invalid", below="type")
+    return {**value, "type": kind}
+
+
+def _known_upload_type(value: Any) -> Any:
+    return _known_type(value, default="video")
+
+
+# Outermost first: what is wrong with the type is said in the contract's words.
+AnyInput = Annotated[Annotated[VideoInput | SubtitleInput, Field(discriminator="type")], BeforeValidator(_known_type)]
+AnyUploadInput = Annotated[
+    Annotated[UploadInput | SubtitleInput, Field(discriminator="type")], BeforeValidator(_known_upload_type)
+]
+
+
+def _one_video(inputs: list[AnyInput]) -> list[AnyInput]:
+    if sum(each.type == "video" for each in inputs) != 1:
         raise refused("must hold exactly one video")
+    return _distinct_names(inputs)
+
+
+def _distinct_names(inputs: list[Any]) -> list[Any]:
+    names = [each.language_name.casefold() for each in inputs if isinstance(each, SubtitleInput)]
+    if len(set(names)) != len(names):
+        raise refused("must not name a language twice")
     return inputs
 
 
 class CreateMedia(MediaOptions):
     """Body of create-media."""
 
-    inputs: Annotated[list[VideoInput], Field(max_length=INPUTS_MAX), AfterValidator(_one_video)]
+    inputs: Annotated[list[AnyInput], Field(max_length=INPUTS_MAX), AfterValidator(_one_video)]
+
+    @property
+    def video(self) -> VideoInput:
+        return next(each for each in self.inputs if isinstance(each, VideoInput))
 
 
 class PushMediaSettings(MediaOptions):
     """`pushMediaSettings` of a direct upload: the shared options and cuts of the file to come."""
 
-    inputs: Annotated[list[UploadInput], Field(max_length=INPUTS_MAX)] = []
+    inputs: Annotated[list[AnyUploadInput], Field(max_length=INPUTS_MAX), AfterValidator(_distinct_names)] = []
     optimize_audio: Annotated[StrictBool, AfterValidator(_not_claimed)] = False
     start_time: Annotated[float, Field(ge=0), AfterValidator(_only_zero)] = 0
     end_time: Annotated[float | None, AfterValidator(_not_yet)] = None
@@ -226,6 +284,37 @@ class UpdateMedia(Request):
     title: Text | None = None
     creator_id: Text | None = None
     metadata: Metadata | None = None
+
+
+class NewTrack(Request):
+    url: SourceUrl
+    type: Literal["audio", "subtitle"]
+    language_code: LanguageCode
+    language_name: LanguageName
+    title: Text | None = None
+
+
+class AddTrack(Request):
+    """Body of Add-media-track; `tracks` is one object, whatever its name says (contract 2.1 op 7)."""
+
+    tracks: NewTrack
+
+
+class UpdateTrack(Request):
+    """What is absent stays. Another `url` replaces the file (older clients send it each time)."""
+
+    url: SourceUrl | None = None
+    language_code: LanguageCode | None = None
+    language_name: LanguageName | None = None
+    title: Text | None = None
+
+
+class UpdateSourceAccess(Request):
+    source_access: StrictBool
+
+
+class UpdateMp4Support(Request):
+    mp4_support: Mp4Support | Literal["none"]
 
 
 class NewPlaybackId(Policy):

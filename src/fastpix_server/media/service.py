@@ -15,7 +15,7 @@ from fastpix_server.db.pool import Tx
 from fastpix_server.engine.plan import Plan
 from fastpix_server.engine.source import Source
 from fastpix_server.jobs.queue import enqueue
-from fastpix_server.media import states, store, wire
+from fastpix_server.media import additions, states, store, wire
 from fastpix_server.media.model import Media, Track
 from fastpix_server.media.schemas import CreateMedia, MediaOptions, NewPlaybackId, Policy, UpdateMedia
 from fastpix_server.media.states import Status
@@ -40,8 +40,9 @@ def source_key(media_id: str) -> str:
 
 async def create_from_url(tx: Tx, workspace_id: str, request: CreateMedia) -> Media:
     """A new media in `Created` with its first playback id; a job fetches its URL."""
-    media = _new(ids.new_uuid(), workspace_id, request, origin="url", source_url=request.inputs[0].url)
+    media = _new(ids.new_uuid(), workspace_id, request, origin="url", source_url=request.video.url)
     await _insert(tx, media, request)
+    media = await additions.note(tx, media, request)
     await _tell(tx, media, "video.media.created", "media_created")
     await enqueue(tx, FETCH_JOB, {"media_id": media.id}, queue="fetch")
     return media
@@ -53,6 +54,7 @@ async def create_from_upload(
     """The media of an upload whose last byte is stored; its id is the upload's. Its bytes are at source_key(id)."""
     media = _new(upload_id, workspace_id, options, origin="upload", source_url=source_url, size_bytes=size_bytes)
     await _insert(tx, media, options)
+    media = await additions.note(tx, media, options)
     await _tell(tx, media, "video.upload.media_created", "media_created")
     await enqueue(tx, PREPARE_JOB, {"media_id": media.id}, queue="prepare")
     return media
@@ -190,6 +192,7 @@ async def make_ready(tx: Tx, media_id: str, prepared: Prepared) -> Media | None:
         plan=prepared.plan,
     )
     await _tell(tx, media, "video.media.ready", "media_ready")
+    await additions.begin(tx, media)
     _log.info("media_ready", media_id=media_id, duration_s=media.duration_s)
     return media
 

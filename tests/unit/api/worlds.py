@@ -47,6 +47,7 @@ class Ask:
 
 
 MEDIA = {"mediaId": "{media}"}
+MEDIA_AND_TRACK = {**MEDIA, "trackId": "{track}"}
 MEDIA_AND_NAME = {**MEDIA, "playbackId": "{playback_id}"}
 STREAM = {"streamId": "{live_stream}"}
 STREAM_AND_NAME = {**STREAM, "playbackId": "{live_playback_id}"}
@@ -60,6 +61,7 @@ ALERT = {"name": "ours", "metric": "playback_failure_percentage", "threshold": 0
 # Both ends are given, so that an answer is the same a second later.
 LATELY = {"timespan[]": [str(int(time.time()) - 3600), str(int(time.time()) + 3600)]}
 SEEN = {**LATELY, "filterby[]": ["viewer_id:{view}"]}
+TRACK = {"url": "https://example.com/a.vtt", "type": "subtitle", "languageCode": "en", "languageName": "English"}
 UPLOAD = {"corsOrigin": "*", "pushMediaSettings": {"accessPolicy": "public"}}
 
 ASKS: dict[str, list[Ask]] = {
@@ -72,6 +74,11 @@ ASKS: dict[str, list[Ask]] = {
     "get-media": [Ask(MEDIA), Ask({"mediaId": "{upload}"}, status=404)],
     "updated-media": [Ask(MEDIA, body={"title": "taken over"})],
     "delete-media": [Ask(MEDIA)],
+    "Add-media-track": [Ask(MEDIA, body={"tracks": TRACK}, status=201, is_shown=False)],
+    "update-media-track": [Ask(MEDIA_AND_TRACK, body={"languageCode": "de", "languageName": "Deutsch"})],
+    "delete-media-track": [Ask(MEDIA_AND_TRACK)],
+    "updated-source-access": [Ask(MEDIA, body={"sourceAccess": True})],
+    "updated-mp4Support": [Ask(MEDIA, body={"mp4Support": "capped_4k"})],
     "retrieveMediaInputInfo": [Ask(MEDIA, is_shown=False)],
     "direct-upload-video-media": [
         Ask(body=UPLOAD, status=201),
@@ -184,6 +191,11 @@ async def _playback_id(world: World) -> str:
     return str(made["id"])
 
 
+async def _track(world: World) -> str:
+    french = {**TRACK, "languageCode": "fr", "languageName": "Fran\u00e7ais"}
+    return str((await world.created(f"/on-demand/{await world.id_of('media')}/tracks", {"tracks": french}))["id"])
+
+
 async def _upload(world: World) -> str:
     return str((await world.created("/on-demand/upload", UPLOAD))["uploadId"])
 
@@ -231,6 +243,7 @@ async def _view(world: World) -> str:
 MAKERS: dict[str, Callable[[World], Awaitable[str]]] = {
     "media": _media,
     "playback_id": _playback_id,
+    "track": _track,
     "upload": _upload,
     "access_token": _access_token,
     "alert": _alert,
