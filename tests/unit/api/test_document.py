@@ -98,6 +98,7 @@ async def test_every_operation_answers_as_the_document_says(api, document):
     )
     on.check("list-playback-ids", 200, await http.get(f"{path}/playback-ids"))
     on.check("get-playback-id", 200, await http.get(f"{path}/playback-ids/{second['id']}"))
+    await _add_to(on, http, path, media["tracks"])
     revoke = {"playbackId": second["id"]}
     on.check("delete-media-playback-id", 200, await http.delete(f"{path}/playback-ids", params=revoke))
     on.check("get-workspace", 200, await http.get("/iam/workspace"))
@@ -151,6 +152,28 @@ async def test_every_operation_answers_as_the_document_says(api, document):
     on.check("list-media", 401, await http.get("/on-demand", auth=("nobody", "nothing")))
     await _ask_about_views(api, on)
     assert {operation for operation, status in on.seen if status < 300} == set(on.operations)
+
+
+async def _add_to(on, http, path, own):
+    track = {"url": "https://a.example/a.srt", "type": "subtitle", "languageCode": "en", "languageName": "English"}
+    added = on.check(
+        "Add-media-track", 201, await http.post(f"{path}/tracks", json={"tracks": {**track, "title": "t"}})
+    )
+    on.check("Add-media-track", 400, await http.post(f"{path}/tracks", json={"tracks": track}))
+    on.check("Add-media-track", 422, await http.post(f"{path}/tracks", json={"tracks": [track]}))
+    one = f"{path}/tracks/{added['id']}"
+    on.check("update-media-track", 200, await http.patch(one, json={"languageName": "British"}))
+    on.check("update-media-track", 200, await http.patch(f"{path}/tracks/{own[1]['id']}", json={"languageCode": "fr"}))
+    on.check("get-media", 200, await http.get(path))
+    on.check("delete-media-track", 200, await http.delete(one))
+    on.check("delete-media-track", 400, await http.delete(f"{path}/tracks/{own[0]['id']}"))
+    on.check("delete-media-track", 404, await http.delete(one))
+    files = f"{path}/update-mp4Support"
+    on.check("updated-mp4Support", 200, await http.patch(files, json={"mp4Support": "audioOnly,capped_4k"}))
+    on.check("updated-mp4Support", 400, await http.patch(files, json={"mp4Support": "audioOnly,capped_4k"}))
+    on.check("updated-mp4Support", 422, await http.patch(files, json={"mp4Support": "all"}))
+    on.check("updated-source-access", 200, await http.patch(f"{path}/source-access", json={"sourceAccess": True}))
+    on.check("updated-source-access", 422, await http.patch(f"{path}/source-access", json={"sourceAccess": "yes"}))
 
 
 async def live_answers(api, on, http):
