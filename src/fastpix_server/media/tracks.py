@@ -63,8 +63,8 @@ async def update(tx: Tx, workspace_id: str, media_id: str, track_id: str, reques
         language_name=request.language_name or track.language_name,
         title=track.title if request.title is None else request.title or None,
     )
-    # Older clients send the URL each time; of the source's own tracks there is none to replace.
-    has_new_file = request.url is not None and request.url != track.url
+    # Older clients send the URL each time: only another one means another file, or the same after a failure.
+    has_new_file = request.url is not None and (request.url != track.url or track.status == "failed")
     if has_new_file:
         if not track.is_added:
             raise errors.BadState("The file of a track of the source cannot be replaced.")

@@ -84,7 +84,8 @@ async def test_every_bad_field_of_a_body_is_named_in_one_answer(api):
         (b'{"inputs": [{"url": "https://a.b/c"}]}', {"inputs[0].type": "must not be null"}),
         (b'{"inputs": [{"type": "watermark", "url": "https://a.b/c"}]}', {"inputs[0].type": "is not supported yet"}),
         (
-            b'{"inputs": [{"type": "video", "url": "https://a.b/c"}, {"type": "subtitle", "url": "x", "languageCode": "?"}]}',
+            b'{"inputs": [{"type": "video", "url": "https://a.b/c"},'
+            b' {"type": "subtitle", "url": "x", "languageCode": "?"}]}',
             {
                 "inputs[1].url": "is invalid",
                 "inputs[1].languageCode": "is invalid",
