@@ -2,6 +2,7 @@
 
 import asyncio
 import dataclasses
+import ipaddress
 import shutil
 import socket
 import threading
@@ -19,15 +20,18 @@ from granian.server.embed import Server
 from starlette.applications import Starlette
 from starlette.routing import Mount
 from tests.analytics_role import AnalyticsRole
+from tests.web_server import FileServer
 
 from fastpix_server.access import service as access
 from fastpix_server.api.app import create_api
 from fastpix_server.api.context import ApiContext
 from fastpix_server.base.guard import AddressPolicy
 from fastpix_server.db.pool import Database
-from fastpix_server.media import service
+from fastpix_server.media import service, store
 from fastpix_server.media.fetch import MediaFetch
+from fastpix_server.media.file_jobs import FileJobs
 from fastpix_server.media.jobs import MediaJobs
+from fastpix_server.media.track_jobs import TrackJobs
 from fastpix_server.storage.open import Storage, open_store
 from fastpix_server.views.clickhouse import ClickHouse
 
@@ -48,6 +52,8 @@ class Service:
     storage: Storage
     folder: Path
     analytics: AnalyticsRole
+    web: FileServer
+    web_folder: Path
 
     def do(self, work: Coroutine[Any, Any, Any]) -> Any:
         return asyncio.run_coroutine_threadsafe(work, self.loop).result(60)
@@ -80,6 +86,25 @@ class Service:
             await service.downloaded(tx, media_id, size_bytes=file.stat().st_size)
         await MediaJobs(self.db, self.storage, self.folder / "work").prepare(media_id)
 
+    def serve(self, name: str, content: bytes) -> str:
+        """The URL of a file of that content."""
+        (self.web_folder / name).write_bytes(content)
+        return self.web.url(name)
+
+    def make_track(self, track_id: str) -> None:
+        policy = AddressPolicy((ipaddress.IPv4Network("127.0.0.0/8"),))
+        self.do(TrackJobs(self.db, self.storage, self.folder / "work", policy).make(track_id, 1))
+
+    def make_files(self, media_id: str) -> None:
+        self.do(self._make_files(media_id))
+
+    async def _make_files(self, media_id: str) -> None:
+        async with self.db.unit() as tx:
+            media = await store.find(tx, media_id)
+        assert media is not None
+        for file in media.files:
+            await FileJobs(self.db, self.storage, self.folder / "work").make(file.id)
+
 
 def _free_port() -> int:
     with socket.socket() as probe:
@@ -95,6 +120,10 @@ def running(module_database_url: str, tmp_path_factory: pytest.TempPathFactory) 
     loop = asyncio.new_event_loop()
     thread = threading.Thread(target=loop.run_forever, daemon=True)
     thread.start()
+
+    web_folder = folder / "web"
+    web_folder.mkdir()
+    web = FileServer(web_folder)
 
     # Started by the tests that need it (`analytics`): it is half a gigabyte of library.
     role = AnalyticsRole(folder / "analytics")
@@ -117,11 +146,12 @@ def running(module_database_url: str, tmp_path_factory: pytest.TempPathFactory) 
         app = Starlette(routes=[Mount("/v1", create_api(context))])
         server = Server(app, address="127.0.0.1", port=port, interface=Interfaces.ASGI, log_enabled=False)
         task = asyncio.create_task(server.serve())
-        return Service(url, loop, db, storage, folder, role), server, task
+        return Service(url, loop, db, storage, folder, role, web, web_folder), server, task
 
     service_, server, task = asyncio.run_coroutine_threadsafe(start(), loop).result(30)
     _wait_until_it_answers(url)
-    yield service_
+    with web:
+        yield service_
 
     async def stop() -> None:
         server.stop()

@@ -228,8 +228,8 @@ def test_wrong_credentials_raise_the_sdks_own_unauthorized_error(running):
 
 def test_a_bad_value_raises_an_error_that_names_the_field(sdk):
     with pytest.raises(errors.ValidationErrorResponse) as caught:
-        sdk.input_video.create_media(inputs=INPUTS, access_policy="public", mp4_support="capped_4k")
-    assert caught.value.fields == [{"field": "mp4Support", "message": "is not supported yet"}]
+        sdk.input_video.create_media(inputs=INPUTS, access_policy="public", chapters=True)
+    assert caught.value.fields == [{"field": "chapters", "message": "is not supported yet"}]
     with pytest.raises(errors.ValidationErrorResponse) as caught:
         sdk.manage_videos.get_media(media_id="not-a-uuid")
     assert caught.value.fields == [{"field": "mediaId", "message": "is invalid"}]
@@ -258,3 +258,55 @@ def test_an_older_sdk_reads_the_duration_that_it_can_parse(sdk, running):
     for agent, kind in (("fastpix-sdk/python 1.1.5 2.7 1.1.5 fastpix_python", str), ("python-httpx", float)):
         answer = httpx.get(url, headers={"User-Agent": agent}, auth=(USERNAME, PASSWORD))
         assert isinstance(answer.json()["data"]["duration"], kind)
+
+
+def test_tracks_are_added_changed_and_deleted(sdk, running):
+    made = created(sdk)
+    running.deliver(made.id, footage.make("plain"))
+    videos = sdk.manage_videos
+    url = running.serve("a.srt", b"1\n00:00:01,000 --> 00:00:02,000\nHello\n")
+    wish = {"url": url, "type": "subtitle", "language_code": "en", "language_name": "English", "title": "Captions"}
+    added = videos.add_media_track(media_id=made.id, tracks=wish).data
+    assert (added.type, added.url, added.language_code, added.language_name) == ("subtitle", url, "en", "English")
+    with pytest.raises(errors.FastpixError) as caught:
+        videos.add_media_track(media_id=made.id, tracks=wish)
+    assert caught.value.status_code == 400
+    assert "duplicate language name" in caught.value.body
+    running.make_track(added.id)
+    track = next(t for t in videos.get_media(media_id=made.id).data.tracks if t.id == added.id)
+    assert (track.type, track.status, track.language_name) == ("subtitle", "available", "English")
+    assert videos.get_media(media_id=made.id).data.subtitle_available is True
+    changed = videos.update_media_track(
+        media_id=made.id, track_id=added.id, language_code="en-GB", language_name="British", title="C"
+    ).data
+    assert (changed.id, changed.language_code, changed.language_name) == (added.id, "en-GB", "British")
+    assert videos.delete_media_track(media_id=made.id, track_id=added.id).success is True
+    with pytest.raises(errors.FastpixError) as caught:
+        videos.delete_media_track(media_id=made.id, track_id=added.id)
+    assert caught.value.status_code == 404
+
+
+def test_static_files_and_the_source_are_asked_for_and_taken_away(sdk, running):
+    made = created(sdk, mp4_support="capped_4k")
+    running.deliver(made.id, footage.make("plain"))
+    videos = sdk.manage_videos
+    running.make_files(made.id)
+    [file] = videos.get_media(media_id=made.id).data.mp4_support
+    assert (file.type, file.status, file.ext, file.width, file.height) == ("capped_4k", "ready", "mp4", 640, 360)
+    with pytest.raises(errors.FastpixError) as caught:
+        videos.updated_mp4_support(media_id=made.id, mp4_support="capped_4k")
+    assert caught.value.status_code == 400
+    assert "mp4Support value already exists" in caught.value.body
+    both = videos.updated_mp4_support(media_id=made.id, mp4_support="audioOnly,capped_4k").data
+    assert [(f.type, f.status) for f in both.mp4_support] == [("capped_4k", "ready"), ("audioOnly", "preparing")]
+    for generation, wanted in (("1", "audioOnly,capped_4k"), ("2", both.mp4_support)):
+        answer = httpx.get(
+            f"{running.url}/v1/on-demand/{made.id}",
+            auth=(USERNAME, PASSWORD),
+            headers={"X-Fastpix-Api-Generation": generation},
+        )
+        shown = answer.json()["data"]["mp4Support"]
+        assert shown == wanted if generation == "1" else len(shown) == 2
+    assert not videos.updated_mp4_support(media_id=made.id, mp4_support="none").data.mp4_support
+    assert videos.updated_source_access(media_id=made.id, source_access=True).data.source_access is True
+    assert videos.updated_source_access(media_id=made.id, source_access=False).data.source_access is False

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 from tests import footage
-from tests.journeys.gated import House, add_key
+from tests.journeys.gated import House, add_key, furnish
 from tests.planned import planned
 from tests.playing import playing
 from tests.unit.keys.signing import pair
@@ -21,5 +21,6 @@ async def house(database_url: str, tmp_path: Path) -> AsyncIterator[House]:
         kid, other_kid = await add_key(stage, mine, pair()), await add_key(stage, mine, pair("other"))
         source = footage.bikes()
         video = await stage.publish(source, await planned(source), access_policy="private", workspace_id=mine)
+        await furnish(stage, video)
         await stage.maker()
         yield House(stage, await stage.edge(), mine, theirs, kid, other_kid, video)

@@ -6,17 +6,38 @@ import time
 from urllib.parse import quote
 
 import httpx
+import msgspec
 from tests import footage
 from tests.planned import planned
 from tests.playing import PATH_KEYS, Playing, Published
 from tests.unit.keys.signing import claims, token
 
 from fastpix_server.base import ids
+from fastpix_server.engine import webvtt
+from fastpix_server.engine.webvtt import Cue
 from fastpix_server.keys import service as keys
 from fastpix_server.keys import store as keys_store
 from fastpix_server.keys.model import KeyPair
-from fastpix_server.playback.model import AccessPolicy
+from fastpix_server.playback import extras
+from fastpix_server.playback.model import AccessPolicy, File, Label, Text
 from fastpix_server.playback.signed_path import PathKeys
+
+# The subtitle track that every furnished video has; its renditions are named s1.
+TRACK_ID = "33333333-3333-4333-8333-333333333333"
+
+
+async def furnish(stage: Playing, video: Published) -> Published:
+    """Subtitles and every file for download, as far as the edge can tell."""
+    text = Text(TRACK_ID, "s1", Label("en", "English"), f"media/{video.media_id}/tracks/1")
+    cues = (Cue(0, 1000, "Hello"),)
+    await stage.storage.objects.put(text.whole_key, webvtt.document(cues))
+    await stage.storage.objects.put(text.cues_key, msgspec.json.encode(webvtt.to_json(cues)))
+    key = f"sources/{video.media_id}/original"
+    async with stage.db.unit() as tx:
+        await extras.add_text(tx, video.media_id, text)
+        for name in ("capped-4k.mp4", "audio.m4a", "source.mp4"):
+            await extras.add_file(tx, video.media_id, File(name, key, 1, "video/mp4", 720))
+    return video
 
 
 @dataclasses.dataclass
@@ -37,9 +58,8 @@ class House:
     async def show(self, policy: AccessPolicy) -> None:
         """The video of this house is from now on one of that policy."""
         source = footage.bikes()
-        self.video = await self.stage.publish(
-            source, await planned(source), access_policy=policy, workspace_id=self.mine
-        )
+        shown = await self.stage.publish(source, await planned(source), access_policy=policy, workspace_id=self.mine)
+        self.video = await furnish(self.stage, shown)
 
     async def delete_key(self, kid: str) -> None:
         async with self.stage.db.unit() as tx:
@@ -48,7 +68,9 @@ class House:
     def url(self, form: str, *, text: str | None = None, passed: str = "", video: Published | None = None) -> str:
         """`text` is a token to put into the query, `passed` a pass to put into the path."""
         shown = video or self.video
-        made = form.format(**{"id": shown.playback_id, "revision": shown.plan.revision, "pass": passed})
+        made = form.format(
+            **{"id": shown.playback_id, "revision": shown.plan.revision, "pass": passed, "track": TRACK_ID}
+        )
         return made if text is None else f"{made}{'&' if '?' in made else '?'}token={quote(text)}"
 
     def signed(

@@ -15,7 +15,7 @@ import pytest
 from starlette.routing import Route
 from tests import footage, live_segments
 from tests.airing import on_air
-from tests.journeys.gated import House, refused, served, until_refused
+from tests.journeys.gated import House, furnish, refused, served, until_refused
 from tests.planned import planned
 from tests.playing import PATH_KEYS, Published
 from tests.running_platform import RunningPlatform
@@ -40,11 +40,23 @@ BY_TOKEN = {
     "/{playback_id}/thumbnail.{format}": "/{id}/thumbnail.jpg?width=64",
     "/{playback_id}/spritesheet.{format}": "/{id}/spritesheet.jpg",
     "/{playback_id}/advanced-spritesheet.{format}": "/{id}/advanced-spritesheet.json?interval=2",
+    "/{playback_id}/clip.{format}": "/{id}/clip.webp?end=0.2&width=32",
+    "/{playback_id}/text/{track_id}.vtt": "/{id}/text/{track}.vtt",
+    "/{playback_id}/{revision}/{rendition}/whole.vtt": "/{id}/{revision}/s1/whole.vtt",
+    "/{playback_id}/{revision}/{rendition}/{k}.vtt": "/{id}/{revision}/s1/0.vtt",
     "/{playback_id}/{revision}/{rendition}/index.m3u8": "/{id}/{revision}/source/index.m3u8",
     "/{playback_id}/{revision}/{rendition}/init.mp4": "/{id}/{revision}/source/init.mp4",
     "/{playback_id}/{revision}/{rendition}/{k}.m4s": "/{id}/{revision}/source/0.m4s",
 }
+# Files for download are not encrypted: no token opens them under an id of the policy drm.
+CLEAR_BY_TOKEN = {
+    "/{playback_id}/capped-4k.mp4": "/{id}/capped-4k.mp4",
+    "/{playback_id}/audio.m4a": "/{id}/audio.m4a",
+    "/{playback_id}/source.{ending}": "/{id}/source.mp4",
+}
 BY_PATH = {
+    "/{playback_id}/{signature}/{revision}/{rendition}/whole.vtt": "/{id}/{pass}/{revision}/s1/whole.vtt",
+    "/{playback_id}/{signature}/{revision}/{rendition}/{k}.vtt": "/{id}/{pass}/{revision}/s1/0.vtt",
     "/{playback_id}/{signature}/{revision}/{rendition}/index.m3u8": "/{id}/{pass}/{revision}/source/index.m3u8",
     "/{playback_id}/{signature}/{revision}/{rendition}/init.mp4": "/{id}/{pass}/{revision}/source/init.mp4",
     "/{playback_id}/{signature}/{revision}/{rendition}/{k}.m4s": "/{id}/{pass}/{revision}/source/0.m4s",
@@ -59,21 +71,27 @@ BY_LICENCE_TOKEN = {
 # Below a pass for pictures, which is one for no revision.
 BY_PICTURE_PASS = {
     "/{playback_id}/{signature}/thumbnail.{format}": "/{id}/{pass}/thumbnail.jpg?width=64",
+    "/{playback_id}/{signature}/clip.{format}": "/{id}/{pass}/clip.webp?end=0.2&width=32",
     "/{playback_id}/{signature}/spritesheet.{format}": "/{id}/{pass}/spritesheet.jpg",
     "/{playback_id}/{signature}/advanced-spritesheet.{format}": "/{id}/{pass}/advanced-spritesheet.jpg?interval=2",
 }
 SCOPED = [(form, "") for form in BY_PATH.values()] + [(form, PICTURES) for form in BY_PICTURE_PASS.values()]
+PLANNED_ONLY = ("/init.mp4", "spritesheet", ".vtt")
 # Recordings of live streams have one header per connection of the publisher, and no other URLs of their own.
 RECORDED_BY_TOKEN = {
-    **{route: url for route, url in BY_TOKEN.items() if not route.endswith("/init.mp4") and "spritesheet" not in route},
+    **{route: url for route, url in BY_TOKEN.items() if not any(part in route for part in PLANNED_ONLY)},
     "/{playback_id}/{revision}/{rendition}/init-{epoch}.mp4": "/{id}/{revision}/source/init-0.mp4",
 }
 RECORDED_BY_PATH = {
-    **{route: url for route, url in BY_PATH.items() if not route.endswith("/init.mp4")},
+    **{route: url for route, url in BY_PATH.items() if not any(part in route for part in PLANNED_ONLY)},
     "/{playback_id}/{signature}/{revision}/{rendition}/init-{epoch}.mp4": "/{id}/{pass}/{revision}/source/init-0.mp4",
 }
 # A running session has parts beside its segments; everything else is named as in its recording.
-LIVE_BY_TOKEN = [*RECORDED_BY_TOKEN.values(), "/{id}/{revision}/source/0.0.m4s", "/{id}/{revision}/a0/index.m3u8"]
+LIVE_BY_TOKEN = [
+    *(url for url in RECORDED_BY_TOKEN.values() if "/clip." not in url),
+    "/{id}/{revision}/source/0.0.m4s",
+    "/{id}/{revision}/a0/index.m3u8",
+]
 LIVE_BY_PATH = [*RECORDED_BY_PATH.values(), "/{id}/{pass}/{revision}/source/0.0.m4s"]
 # Nothing of a media is behind these: page and script are the same for every id, and uploads have keys of their own.
 NO_MEDIA = {"/play/{playback_id}", "/play/assets/{digest}/{name}", "/beacon.js", "/upload/{upload_id}"}
@@ -86,7 +104,9 @@ async def test_every_kind_of_url_that_the_edge_has_is_a_row_of_this_matrix(house
     found = {route.path for route in app.routes if isinstance(route, Route)}
     assert len(found) == len(app.routes)
     media = {path for path in found if "playback_id" in path and path not in NO_MEDIA}
-    planned_media = BY_TOKEN.keys() | BY_PATH.keys() | BY_PICTURE_PASS.keys() | BY_LICENCE_TOKEN.keys()
+    planned_media = (
+        BY_TOKEN.keys() | CLEAR_BY_TOKEN.keys() | BY_PATH.keys() | BY_PICTURE_PASS.keys() | BY_LICENCE_TOKEN.keys()
+    )
     assert media == planned_media | RECORDED_BY_TOKEN.keys() | RECORDED_BY_PATH.keys()
     others = {path for path in found - media if not path.startswith("/upload")}
     assert others <= NO_MEDIA
@@ -97,7 +117,11 @@ async def test_every_kind_of_url_refuses_every_bad_token_and_serves_every_good_o
     house: House, policy: AccessPolicy
 ) -> None:
     await house.show(policy)
-    await tokens_decide(house, list(BY_TOKEN.values()))
+    if policy == "drm":
+        for form in CLEAR_BY_TOKEN.values():
+            await refused(house.edge, house.url(form))
+            await refused(house.edge, house.url(form, text=house.good()), 404)
+    await tokens_decide(house, list(BY_TOKEN.values()) + (list(CLEAR_BY_TOKEN.values()) if policy == "private" else []))
 
 
 async def test_every_kind_of_url_of_a_recording_is_decided_alike(house: House) -> None:
@@ -317,10 +341,12 @@ async def test_restrictions_hold_on_every_kind_of_url(house: House, policy: Acce
         workspace_id=house.mine,
         restrictions=rules,  # type: ignore[arg-type]
     )
+    await furnish(house.stage, video)
     text = token(claims(video.playback_id, kid=house.kid), kid=house.kid)
     kid = None if policy == "public" else house.kid
     home = {"Origin": "https://www.example.com", "User-Agent": "Mozilla/5.0"}
-    for form, scope in [*((form, "") for form in BY_TOKEN.values()), *SCOPED]:
+    clear = CLEAR_BY_TOKEN.values() if policy != "drm" else ()
+    for form, scope in [*((form, "") for form in (*BY_TOKEN.values(), *clear)), *SCOPED]:
         passed = PATH_KEYS.sign(video.playback_id, scope or video.plan.revision, int(time.time()) + 600, kid)
         url = house.url(form, text=text, passed=passed, video=video)
         answer = await served(edge, url, **home)
@@ -343,8 +369,8 @@ async def test_restrictions_hold_on_every_kind_of_url(house: House, policy: Acce
 
 async def test_a_public_id_without_restrictions_needs_and_carries_no_signature(house: House) -> None:
     source = footage.bikes()
-    video = await house.stage.publish(source, await planned(source))
-    for form in BY_TOKEN.values():
+    video = await furnish(house.stage, await house.stage.publish(source, await planned(source)))
+    for form in (*BY_TOKEN.values(), *CLEAR_BY_TOKEN.values()):
         answer = await served(house.edge, house.url(form, text="garbage", video=video))
         assert answer.headers["cache-control"].startswith("public")
     master = (await served(house.edge, house.url("/{id}.m3u8", video=video))).text
@@ -357,7 +383,7 @@ async def test_another_id_of_the_same_video_needs_a_token_of_its_own(house: Hous
             tx, workspace_id=house.mine, target_id=house.video.media_id, access_policy="private"
         )
     other = dataclasses.replace(house.video, playback_id=second.id)
-    for form in BY_TOKEN.values():
+    for form in (*BY_TOKEN.values(), *CLEAR_BY_TOKEN.values()):
         assert "token_audience" in await refused(house.edge, house.url(form, text=house.good(), video=other))
         own = token(claims(second.id, kid=house.kid), kid=house.kid)
         await served(house.edge, house.url(form, text=own, video=other))

@@ -22,6 +22,8 @@ from fastpix_server.engine.probe import probe
 from fastpix_server.engine.run import run
 from fastpix_server.engine.splice import make_edited_plan, whole
 from fastpix_server.engine.watermark import Picture
+from fastpix_server.playback.artifacts import MovingPicture
+from fastpix_server.playback.stills import moving_picture_of_edit
 
 RATE_HZ = 48000
 
@@ -266,3 +268,17 @@ async def test_pictures_of_an_edit_show_nothing_that_was_cut_away(tmp_path: Path
     assert sheet.startswith(b"\x89PNG")
     spots = sprites.places(plan, layout)
     assert {round((spot.seek_s + spot.offset_s) * 30) for spot in spots} <= set(kept)
+
+
+async def test_a_moving_picture_of_an_edit_jumps_where_the_edit_does(tmp_path: Path):
+    base = footage.make("plain")
+    start, a, b = seconds(0.4, 1.2, 5.1)
+    plan = await edited([base], Cuts(start_s=start, removed_s=((a, b),)))
+    kept = frames((0.4, 1.2), (5.1, 8))
+    made = tmp_path / "moving.gif"
+    wanted = MovingPicture(start_ms=500, length_ms=1000, width=0, height=0, rate=10, format="gif")
+    made.write_bytes(await moving_picture_of_edit(plan, base, [], wanted))
+    expected = [kept[15 + 3 * i] for i in range(10)]
+    found = footage.frame_numbers("-i", str(made)).tolist()
+    assert len(found) == 10
+    assert max(abs(f - e) for f, e in zip(found, expected, strict=True)) <= 1

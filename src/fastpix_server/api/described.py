@@ -94,6 +94,26 @@ class AudioTrack(Described):
     status: str
     language_code: str
     language_name: str
+    title: str = maybe()
+
+
+class ChangedTrack(Described):
+    """A track that was added or changed."""
+
+    id: str = UuidText
+    type: Literal["audio", "subtitle"]
+    url: str = maybe(description="Where its file came from. The source's own tracks have none.")
+    language_code: str
+    language_name: str
+    title: str = maybe()
+
+
+class MadeFile(Described):
+    type: Literal["capped_4k", "audioOnly"]
+    status: Literal["preparing", "ready", "failed"]
+    ext: Literal["mp4", "m4a"]
+    height: int = maybe()
+    width: int = maybe()
 
 
 class FailureReason(Described):
@@ -115,6 +135,7 @@ class MediaFacts(Described):
     max_resolution: Resolution
     source_resolution: Literal["2160", "1440", "1080", "720", "480", "360"] = maybe()
     status: MediaStatus
+    mp4_support: list[MadeFile] = maybe(description="The static files that were asked for.")
     source_access: bool
     playback_ids: list[PlaybackId]
     tracks: list[VideoTrack | AudioTrack]
@@ -142,7 +163,7 @@ class LiveClip(MediaFacts):
 
 
 class InputEcho(Described):
-    type: Literal["video", "watermark", "audio"]
+    type: Literal["video", "watermark", "audio", "subtitle"]
     url: str
 
 
@@ -162,6 +183,7 @@ class CreatedMedia(Described):
     title: str = maybe()
     creator_id: str = maybe()
     source_media_id: str = maybe(description="The media that this one is made from.")
+    mp4_support: list[MadeFile] = maybe()
 
 
 class InputConfiguration(Described):
@@ -235,6 +257,11 @@ class MediaAnswer(Described):
 class CreatedMediaAnswer(Described):
     success: Literal[True]
     data: CreatedMedia
+
+
+class TrackAnswer(Described):
+    success: Literal[True]
+    data: ChangedTrack
 
 
 class MediaPage(Described):

@@ -233,8 +233,10 @@ def make_registry(platform: Platform, maker: "SegmentMaker") -> "Registry":
     from fastpix_server.live.jobs import LiveJobs
     from fastpix_server.live.recordings import RecordingJobs
     from fastpix_server.media.fetch import FetchLimits, MediaFetch
+    from fastpix_server.media.file_jobs import FileJobs
     from fastpix_server.media.jobs import MediaJobs
     from fastpix_server.media.storage import StorageJobs
+    from fastpix_server.media.track_jobs import TrackJobs
     from fastpix_server.media.uploads import UploadJobs
     from fastpix_server.outbox import events
     from fastpix_server.playback import service as playback
@@ -250,6 +252,8 @@ def make_registry(platform: Platform, maker: "SegmentMaker") -> "Registry":
     limits = FetchLimits(max_size_bytes=settings.fetch.max_size_bytes, total_s=settings.fetch.timeout_s)
     policy = AddressPolicy(settings.fetch.allow_cidrs)
     MediaFetch(platform.db, platform.storage, policy, limits, work_dir=work_dir).register(registry)
+    TrackJobs(platform.db, platform.storage, work_dir, policy, limits).register(registry)
+    FileJobs(platform.db, platform.storage, work_dir).register(registry)
     UploadJobs(platform.db, platform.storage, settings.urls.public).register(registry)
     StorageJobs(platform.db, platform.storage, cache_max_bytes=settings.cache_max_bytes).register(registry)
     RecordingJobs(platform.db, platform.storage.objects).register(registry)

@@ -11,6 +11,7 @@ from fastpix_server.edge.beacon_script import BeaconScript
 from fastpix_server.edge.beacons import Beacons
 from fastpix_server.edge.context import EdgeContext
 from fastpix_server.edge.delivery import Delivery
+from fastpix_server.edge.downloads import Downloads
 from fastpix_server.edge.errors import on_exception
 from fastpix_server.edge.images import Images
 from fastpix_server.edge.licences import Licences
@@ -19,6 +20,7 @@ from fastpix_server.edge.player import Player
 from fastpix_server.edge.playlists import Playlists
 from fastpix_server.edge.segments import Segments
 from fastpix_server.edge.sheets import Sheets
+from fastpix_server.edge.texts import Texts
 
 
 def create_edge(context: EdgeContext) -> Starlette:
@@ -31,6 +33,8 @@ def create_edge(context: EdgeContext) -> Starlette:
             *Images(delivery).routes(),
             *Licences(delivery).routes(),
             *Sheets(delivery).routes(),
+            *Texts(delivery).routes(),
+            *Downloads(delivery).routes(),
             *BeaconScript(delivery).routes(),
             *Playlists(delivery).routes(),
             *Player(context).routes(),

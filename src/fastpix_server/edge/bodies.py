@@ -4,6 +4,7 @@ Invariant: a range is only cut from the version that its ETag names; several ran
 whole, as the RFC allows.
 """
 
+import dataclasses
 import functools
 import hashlib
 import re
@@ -50,25 +51,45 @@ def body(
     is_plain = request.method == "GET" and not ("range" in conditions or "if-none-match" in conditions)
     if is_plain and headers is None:
         return _Whole(data, _head_of_whole(media_type, etag, cache, len(data)))
+    part = part_of(request, len(data), etag=etag, cache=cache, headers=headers)
+    shown = b"" if request.method == "HEAD" else data[part.first : part.end]
+    return Response(shown, part.status, part.headers, media_type if part.has_body else None)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Part:
+    """What is answered of a body: the bytes [first, end), under this status and these headers."""
+
+    status: int
+    first: int
+    end: int
+    headers: dict[str, str]
+
+    @property
+    def has_body(self) -> bool:
+        return self.status in (200, 206)
+
+
+def part_of(request: Request, size: int, *, etag: str, cache: str, headers: Mapping[str, str] | None = None) -> Part:
+    """As `body`, for who sends the bytes himself."""
     quoted = f'"{etag}"'
     common = {
         **_common(quoted, cache),
         **(headers or {}),
     }
-    if _names(conditions.get("if-none-match", ""), quoted):
-        return Response(status_code=304, headers=common)
-    status, part = 200, data
-    wanted = conditions.get("range")
-    if wanted is not None and conditions.get("if-range", quoted) == quoted:
-        bounds = _bounds(wanted, len(data))
+    if _names(request.headers.get("if-none-match", ""), quoted):
+        return Part(304, 0, 0, common)
+    status, first, end = 200, 0, size
+    wanted = request.headers.get("range")
+    if wanted is not None and request.headers.get("if-range", quoted) == quoted:
+        bounds = _bounds(wanted, size)
         if isinstance(bounds, _Outside):
-            return Response(status_code=416, headers={**common, "Content-Range": f"bytes */{len(data)}"})
+            return Part(416, 0, 0, {**common, "Content-Range": f"bytes */{size}"})
         if bounds is not None:
-            first, last = bounds
-            status, part = 206, data[first : last + 1]
-            common["Content-Range"] = f"bytes {first}-{last}/{len(data)}"
-    common["Content-Length"] = str(len(part))
-    return Response(b"" if request.method == "HEAD" else part, status, common, media_type)
+            status, first, end = 206, bounds[0], bounds[1] + 1
+            common["Content-Range"] = f"bytes {first}-{bounds[1]}/{size}"
+    common["Content-Length"] = str(end - first)
+    return Part(status, first, end, common)
 
 
 def _common(quoted: str, cache: str) -> dict[str, str]:

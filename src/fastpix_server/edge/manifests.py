@@ -58,7 +58,7 @@ class Manifests:
         if isinstance(playable, RecordedPlayable):
             return self._recorded.playlist(request, playable)
         name = request.path_params["rendition"]
-        if playable.target.plan.rendition(name) is None:
+        if playable.target.find(name) is None and playable.target.extras.text(name) is None:
             raise errors.NotFound("There is no such rendition.")
         return self._answer(request, _Kept(playable, ("media", name)), HLS_TYPE)
 
@@ -83,9 +83,10 @@ class Manifests:
         if target.measured and playable.playback_id.content_key_id is None:
             return  # the background has finished: everything is stored, but for what is encrypted
         videos = selection.choose(target.plan.videos, wanted, playable.playback_id.resolution)
-        names = [video.name for video in videos[:1]] + [audio.name for audio in target.plan.audios[:1]]
-        for name in names:
-            await self._delivery.demand.foresee(target, playable.shown(SegmentOf(name, 0)))
+        first = [(target, video.name) for video in videos[:1]]
+        first += [(sound.target, sound.rendition.name) for sound in target.sounds[:1]]
+        for maker, name in first:
+            await self._delivery.demand.foresee(maker, playable.shown(SegmentOf(name, 0)))
 
     def _answer(
         self, request: Request, kept: "_Kept", media_type: str, headers: Mapping[str, str] | None = None
@@ -109,6 +110,7 @@ class _Kept:
             playable.playback_id.resolution,
             playable.folder,
             bool(target.measured),
+            target.extras.stamp,
         )
 
     def __hash__(self) -> int:
@@ -126,9 +128,11 @@ def _write(kept: _Kept) -> tuple[bytes, str]:
 def _text(playable: Playable, kind: str, wanted: Selection | str) -> str:
     target, playback_id = playable.target, playable.playback_id
     if isinstance(wanted, str):
-        rendition = target.plan.rendition(wanted)
-        assert rendition is not None, "checked by the caller"
-        return hls.media(target, rendition, keys=locks.hls_keys(playback_id))
+        if target.extras.text(wanted) is not None:
+            return hls.text(target)
+        found = target.find(wanted)
+        assert found is not None, "checked by the caller"
+        return hls.media(*found, keys=locks.hls_keys(playback_id))
     videos = selection.choose(target.plan.videos, wanted, playback_id.resolution)
     root = playable.folder
     if kind == "dash":

@@ -10,7 +10,7 @@ from fastpix_server.edge.delivery import number
 from fastpix_server.playback.artifacts import Fit
 
 MAX_SIDE_PX = 4096
-TYPES: dict[str, str] = {"jpg": "image/jpeg", "png": "image/png", "webp": "image/webp"}
+TYPES: dict[str, str] = {"jpg": "image/jpeg", "png": "image/png", "webp": "image/webp", "gif": "image/gif"}
 
 _FITS = get_args(Fit)
 

@@ -64,7 +64,7 @@ class FetchLimits:
 _BUSY = Passing("busy", GAVE_UP)
 
 
-class _Unwanted(Exception):
+class Unwanted(Exception):
     """The media was deleted, or failed, while its bytes came."""
 
 
@@ -98,7 +98,7 @@ class MediaFetch:
         async with self._db.unit() as tx:
             media = await service.begin_download(tx, media_id)
         if media is None:
-            await self._discard([_File(media_id, position, "") for position in range(FILES_MAX + 1)])
+            await self._discard([RemoteFile(media_id, position, "") for position in range(FILES_MAX + 1)])
             return
         files = _files_of(media)
         outcome: Refused | Later | None = None
@@ -107,7 +107,7 @@ class MediaFetch:
                 outcome = await self._provide(media, file)
                 if outcome is not None:
                     break
-        except _Unwanted:
+        except Unwanted:
             await self._discard(files)
             return
         if outcome is None:
@@ -124,7 +124,7 @@ class MediaFetch:
         files = [] if media is None else _files_of(media)
         await self._fail(media_id, files, Refused("source_not_stored", GAVE_UP))
 
-    async def _provide(self, media: Media, file: "_File") -> Refused | Later | None:
+    async def _provide(self, media: Media, file: "RemoteFile") -> Refused | Later | None:
         """None once every byte is stored under the file's key, maybe by an earlier run."""
         if await self._storage.objects.size(file.key) is not None:
             return None
@@ -139,12 +139,12 @@ class MediaFetch:
             await self._storage.staging.finish(file.staging_name, file.key)
         return refusal
 
-    async def _download(self, file: "_File", progress: fetch_store.Progress, left_s: float) -> Refused | None:
+    async def _download(self, file: "RemoteFile", progress: fetch_store.Progress, left_s: float) -> Refused | None:
         """None once every byte is staged."""
         url = rules.check_url(file.url)
         if isinstance(url, Refused):
             return url
-        run = _Download(self._db, self._storage, self._limits, file, url, progress)
+        run = Download(self._db, self._storage, self._limits, file, url, progress)
         try:
             async with (
                 asyncio.timeout(max(left_s, 0.0)),
@@ -161,7 +161,7 @@ class MediaFetch:
             hours = self._limits.total_s / 3600
             return Refused("source_timeout", f"The download did not end within {hours:.3g} hours.")
 
-    async def _finish(self, media_id: str, files: Sequence["_File"]) -> None:
+    async def _finish(self, media_id: str, files: Sequence["RemoteFile"]) -> None:
         size_bytes = await self._storage.objects.size(files[0].key) or 0
         async with self._db.unit() as tx:
             await fetch_store.end(tx, media_id)
@@ -180,20 +180,20 @@ class MediaFetch:
             at = clock.now() + timedelta(seconds=later.wait_s)
             await enqueue(tx, service.FETCH_JOB, {"media_id": media_id}, queue="fetch", run_at=at)
 
-    async def _fail(self, media_id: str, files: Sequence["_File"], refusal: Refused) -> None:
+    async def _fail(self, media_id: str, files: Sequence["RemoteFile"], refusal: Refused) -> None:
         async with self._db.unit() as tx:
             await fetch_store.end(tx, media_id)
             await service.fail(tx, media_id, refusal.code, refusal.sentence)
         await self._discard(files)
         _failures.labels(refusal.code).inc()
 
-    async def _discard(self, files: Sequence["_File"]) -> None:
+    async def _discard(self, files: Sequence["RemoteFile"]) -> None:
         for file in files:
             await self._storage.staging.discard(file.staging_name)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class _File:
+class RemoteFile:
     """One of the files of a media: 0 is the video itself, the others are those of its edit."""
 
     media_id: str
@@ -209,20 +209,23 @@ class _File:
         return service.source_key(self.media_id, self.position)
 
 
-def _files_of(media: Media) -> list[_File]:
+def _files_of(media: Media) -> list[RemoteFile]:
     urls = [media.source_url, *(file.url for file in media.edit.files)]
-    return [_File(media.id, position, url) for position, url in enumerate(urls)]
+    return [RemoteFile(media.id, position, url) for position, url in enumerate(urls)]
 
 
-class _Download:
-    """One run of the job: tries until the file is whole, refused, or the tries are used up."""
+class Download:
+    """One run of the job: tries until the file is whole, refused, or the tries are used up.
+
+    The methods that begin with `check` and `note` are what differs where the file is no source (track_fetch.py).
+    """
 
     def __init__(
         self,
         db: Database,
         storage: Storage,
         limits: FetchLimits,
-        file: _File,
+        file: RemoteFile,
         url: URL,
         progress: fetch_store.Progress,
     ) -> None:
@@ -297,13 +300,10 @@ class _Download:
         if take.offset == 0:
             await self._staging.truncate0(self._name)
         self._validator, self._total_bytes = take.validator, take.total_bytes
-        async with self._db.unit() as tx:  # before the bytes: after a crash they must be known by their version
-            await fetch_store.note(
-                tx, self._media_id, self._position, validator=take.validator, total_bytes=take.total_bytes
-            )
+        await self.note_version(take)  # before the bytes: after a crash they must be known by their version
         body = _Body(answer, self._limits)
         first = await body.first(rules.SNIFF_BYTES) if take.offset == 0 else b""
-        if refusal := rules.sniff(first, answer.headers.get("Content-Type", "")):
+        if refusal := self.check_begin(first, answer.headers.get("Content-Type", "")):
             return refusal
         size = await self._staging.append(
             self._name, take.offset, self._watched(body), max_size_bytes=self._limits.max_size_bytes
@@ -324,9 +324,21 @@ class _Download:
         if not force and time.monotonic() - self._looked_at_s < WANTED_S:
             return
         self._looked_at_s = time.monotonic()
+        if not await self.check_wanted():
+            raise Unwanted
+
+    async def note_version(self, take: Take) -> None:
         async with self._db.unit() as tx:
-            if await store.status_of(tx, self._media_id) != Status.DOWNLOADING:
-                raise _Unwanted
+            await fetch_store.note(
+                tx, self._media_id, self._position, validator=take.validator, total_bytes=take.total_bytes
+            )
+
+    def check_begin(self, first: bytes, content_type: str) -> Refused | None:
+        return rules.sniff(first, content_type)
+
+    async def check_wanted(self) -> bool:
+        async with self._db.unit() as tx:
+            return await store.status_of(tx, self._media_id) == Status.DOWNLOADING
 
     def _read_error(self, error: Exception) -> Refused | Passing:
         """What a failed try means. Raises errors that are ours: the job is then tried again."""

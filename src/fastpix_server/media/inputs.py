@@ -13,7 +13,7 @@ from pydantic import Discriminator as By
 from fastpix_server.base.fields import refused
 from fastpix_server.media import edits
 from fastpix_server.media.edits import FileKind, Length, Mark, Order
-from fastpix_server.media.shapes import Request, SourceUrl, WebUrl
+from fastpix_server.media.shapes import LanguageCode, LanguageName, Request, SourceUrl, WebUrl
 
 # Twelve hours, the longest media there is: a later time names nothing.
 LAST_S = 12 * 3600
@@ -158,12 +158,12 @@ class AudioInput(Request):
 
 
 class SubtitleInput(Request):
-    type: Literal["subtitle"]
+    """A subtitle file beside the video; it becomes a track."""
 
-    @model_validator(mode="before")
-    @classmethod
-    def _comes_later(cls, value: Any) -> Any:
-        raise refused("is not supported yet", below="type")
+    type: Literal["subtitle"]
+    url: WebUrl
+    language_name: LanguageName
+    language_code: LanguageCode
 
 
 def _kind(value: Any) -> str:
@@ -190,6 +190,9 @@ def no_more_than_one_video(inputs: list[Item]) -> list[Item]:
         raise refused("must hold no more than one audio")
     if sum(isinstance(item, WatermarkInput) for item in inputs) > edits.WATERMARKS_MAX:
         raise refused(f"must hold no more than {edits.WATERMARKS_MAX} watermarks")
+    names = [item.language_name.casefold() for item in inputs if isinstance(item, SubtitleInput)]
+    if len(set(names)) != len(names):
+        raise refused("must not name a language twice")
     if len(order_of(inputs).files) > edits.FILES_MAX:
         raise refused(f"must name no more than {edits.FILES_MAX} files")
     return inputs

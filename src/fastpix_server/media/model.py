@@ -9,7 +9,7 @@ from fastpix_server.media.edits import NOTHING, Order
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Track:
-    """What the source holds and viewers can choose. Its id never changes."""
+    """What the source holds, or was added to it, and viewers can choose. Its id never changes."""
 
     id: str
     type: Literal["video", "audio", "subtitle"]
@@ -19,6 +19,27 @@ class Track:
     frame_rate: str | None = None  # three decimals: "24.000"; "-1" when unknown
     language_code: str | None = None
     language_name: str | None = None
+    title: str | None = None
+    url: str | None = None  # of an added track: where its file came from
+    version: int = 0  # of an added track's file, from 1; 0: the source's own
+
+    @property
+    def is_added(self) -> bool:
+        return self.version > 0
+
+
+FileKind = Literal["capped_4k", "audioOnly"]
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class MadeFile:
+    """A static file that was asked for. Sides are known once it is ready, and None for sound."""
+
+    id: str
+    kind: FileKind
+    status: Literal["preparing", "ready", "failed"]
+    width: int | None = None
+    height: int | None = None
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -49,6 +70,7 @@ class Media:
     stream_id: str | None = None  # 32 hex digits; of recordings and clips
     source_media_id: str | None = None  # the media of ours that it was made from
     edit: Order = NOTHING
+    files: tuple[MadeFile, ...] = ()
 
     def replace(self, **changes: Any) -> "Media":
         return dataclasses.replace(self, **changes)

@@ -21,10 +21,21 @@ from fastpix_server.media.inputs import (
     one_video,
     order_of,
 )
-from fastpix_server.media.shapes import Metadata, NotYetBool, Request, Text, Uuid, not_yet
+from fastpix_server.media.shapes import (
+    LanguageCode,
+    LanguageName,
+    Metadata,
+    NotYetBool,
+    Request,
+    Text,
+    Uuid,
+    WebUrl,
+    not_yet,
+)
 
 __all__ = [
     "AccessRestrictions",
+    "AddTrack",
     "CreateMedia",
     "MediaOptions",
     "Metadata",
@@ -35,6 +46,9 @@ __all__ = [
     "Rules",
     "Text",
     "UpdateMedia",
+    "UpdateMp4Support",
+    "UpdateSourceAccess",
+    "UpdateTrack",
 ]
 
 INPUTS_MAX = 50  # the schema names no bound; a request beyond this is a mistake
@@ -43,6 +57,7 @@ RULES_MAX = 100  # domains or user agents in one list; the gate reads them on ev
 AccessPolicy = Literal["public", "private", "drm"]
 Resolution = Literal["2160p", "1440p", "1080p", "720p", "480p"]
 Quality = Literal["standard", "pro", "premium"]
+Mp4Support = Literal["capped_4k", "audioOnly", "audioOnly,capped_4k"]
 
 
 class Rules(Request):
@@ -94,14 +109,12 @@ class MediaOptions(Policy):
     metadata: Metadata = Field(default_factory=dict)
     max_resolution: Resolution = "1080p"
     media_quality: Quality = "standard"
-    source_access: NotYetBool = False
+    source_access: StrictBool = False
     optimize_audio: StrictBool = False
     chapters: NotYetBool = False
     named_entities: NotYetBool = False
     summary: Summary | None = None
-    mp4_support: Annotated[Literal["capped_4k", "audioOnly", "audioOnly,capped_4k"] | None, AfterValidator(not_yet)] = (
-        None
-    )
+    mp4_support: Mp4Support | None = None
     subtitles: Annotated[AutoSubtitles | None, AfterValidator(not_yet)] = None
     moderation: Annotated[Moderation | None, AfterValidator(not_yet)] = None
 
@@ -141,6 +154,37 @@ class UpdateMedia(Request):
     title: Text | None = None
     creator_id: Text | None = None
     metadata: Metadata | None = None
+
+
+class NewTrack(Request):
+    url: WebUrl
+    type: Literal["audio", "subtitle"]
+    language_code: LanguageCode
+    language_name: LanguageName
+    title: Text | None = None
+
+
+class AddTrack(Request):
+    """Body of Add-media-track; `tracks` is one object, whatever its name says (contract 2.1 op 7)."""
+
+    tracks: NewTrack
+
+
+class UpdateTrack(Request):
+    """What is absent stays. Another `url` replaces the file (older clients send it each time)."""
+
+    url: WebUrl | None = None
+    language_code: LanguageCode | None = None
+    language_name: LanguageName | None = None
+    title: Text | None = None
+
+
+class UpdateSourceAccess(Request):
+    source_access: StrictBool
+
+
+class UpdateMp4Support(Request):
+    mp4_support: Mp4Support | Literal["none"]
 
 
 class NewPlaybackId(Policy):

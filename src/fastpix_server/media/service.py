@@ -15,7 +15,7 @@ from fastpix_server.db.pool import Tx
 from fastpix_server.engine.plan import Plan
 from fastpix_server.engine.source import Source
 from fastpix_server.jobs.queue import enqueue
-from fastpix_server.media import own_media, states, store, wire
+from fastpix_server.media import additions, own_media, states, store, wire
 from fastpix_server.media.model import Media, Track
 from fastpix_server.media.schemas import (
     CreateMedia,
@@ -55,6 +55,7 @@ async def create_from_url(tx: Tx, workspace_id: str, request: CreateMedia) -> Me
     media = _new(ids.new_uuid(), workspace_id, request, origin="url", source_url=request.video.url)
     media = await own_media.refer(tx, media.replace(edit=request.order))
     await _insert(tx, media, request)
+    media = await additions.note(tx, media, request)
     await tell(tx, media, "video.media.created", "media_created")
     await enqueue(tx, FETCH_JOB, {"media_id": media.id}, queue="fetch")
     return media
@@ -67,6 +68,7 @@ async def create_from_upload(
     media = _new(upload_id, workspace_id, options, origin="upload", source_url=source_url, size_bytes=size_bytes)
     media = media.replace(edit=options.order)
     await _insert(tx, media, options)
+    media = await additions.note(tx, media, options)
     await tell(tx, media, "video.upload.media_created", "media_created")
     if media.edit.files:  # what is joined to it has to be fetched
         await enqueue(tx, FETCH_JOB, {"media_id": media.id}, queue="fetch")
@@ -210,6 +212,7 @@ async def make_ready(tx: Tx, media_id: str, prepared: Prepared) -> Media | None:
     )
     await _tell_transformed(tx, media)
     await tell(tx, media, "video.media.ready", "media_ready")
+    await additions.begin(tx, media)
     _log.info("media_ready", media_id=media_id, duration_s=media.duration_s)
     return media
 

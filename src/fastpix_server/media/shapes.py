@@ -14,6 +14,9 @@ METADATA_MAX_ENTRIES = 10  # contract section 1
 URL_MAX_CHARS = 8192  # signed storage URLs reach 2 kB; proxies refuse far longer ones anyway
 OWN_MEDIA = "fp_mediaId://"  # a URL of this scheme names a media of the same workspace
 
+# BCP 47 by form: en, pt-BR, zh-Hant-TW.
+_LANGUAGE = re.compile(r"[A-Za-z]{2,8}(?:-[A-Za-z0-9]{1,8}){0,6}")
+LANGUAGE_MAX_CHARS = 35  # RFC 5646, 4.4.1: the longest that a receiver must take
 _UUID = re.compile(r"[0-9a-fA-F]{8}-(?:[0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}")
 
 
@@ -79,7 +82,23 @@ def source_url(url: str) -> str:
     return web_url(url)
 
 
+def _language_code(value: str) -> str:
+    if len(value) > LANGUAGE_MAX_CHARS or _LANGUAGE.fullmatch(value) is None:
+        raise refused("is invalid")
+    return value
+
+
+def _language_name(value: str) -> str:
+    """A name for a player's menu: one line that can be read."""
+    name = value.strip()
+    if not name or not name.isprintable():
+        raise refused("is invalid")
+    return _text(name)
+
+
 Text = Annotated[str, AfterValidator(_text)]
+LanguageCode = Annotated[str, AfterValidator(_language_code)]
+LanguageName = Annotated[str, AfterValidator(_language_name)]
 Metadata = Annotated[dict[Text, Text], AfterValidator(_entries), Field(json_schema_extra={"maxProperties": 10})]
 Uuid = Annotated[str, AfterValidator(_uuid), Field(json_schema_extra={"format": "uuid"})]
 NotYetBool = Annotated[StrictBool, AfterValidator(_only_false)]

@@ -11,7 +11,7 @@ from sqlalchemy import RowMapping, text
 
 from fastpix_server.db.pool import Json, Tx
 from fastpix_server.media import edits
-from fastpix_server.media.model import Media, Track
+from fastpix_server.media.model import MadeFile, Media, Track
 
 _COLUMNS = (
     "id, workspace_id, status, origin, source_url, title, creator_id, metadata, media_quality, max_resolution,"
@@ -20,8 +20,12 @@ _COLUMNS = (
 )
 _FIND = f"select {_COLUMNS} from media where id = :id"  # noqa: S608 fixed names
 _TRACKS = (
-    "select id, media_id, type, status, width, height, frame_rate, language_code, language_name"
+    "select id, media_id, type, status, width, height, frame_rate, language_code, language_name, title, url, version"
     " from media_tracks where media_id = any(:ids) order by media_id, position"
+)
+_FILES = (
+    "select id, media_id, kind, status, width, height from media_files where media_id = any(:ids)"
+    " order by media_id, kind desc"
 )
 # No value of the caller is ever part of the text of a statement: the direction picks one of two.
 _PAGE = {
@@ -48,14 +52,14 @@ _MEDIA_CLIPS_PAGE = {
 }
 
 
-def _media(row: RowMapping, tracks: tuple[Track, ...]) -> Media:
+def _media(row: RowMapping, tracks: tuple[Track, ...], files: tuple[MadeFile, ...]) -> Media:
     values = dict(row)
     values["id"] = str(row["id"])
     values["workspace_id"] = str(row["workspace_id"])
     values["stream_id"] = None if row["stream_id"] is None else row["stream_id"].hex
     values["source_media_id"] = None if row["source_media_id"] is None else str(row["source_media_id"])
     values["edit"] = edits.from_json(row["edit"])
-    return Media(**values, tracks=tracks)
+    return Media(**values, tracks=tracks, files=files)
 
 
 def _track(row: RowMapping) -> Track:
@@ -66,11 +70,16 @@ def _track(row: RowMapping) -> Track:
 
 async def _complete(tx: Tx, rows: Sequence[RowMapping]) -> list[Media]:
     found: dict[Any, list[Track]] = {row["id"]: [] for row in rows}
+    files: dict[Any, list[MadeFile]] = {row["id"]: [] for row in rows}
     if found:
         result = await tx.execute(text(_TRACKS), {"ids": list(found)})
         for row in result.mappings():
             found[row["media_id"]].append(_track(row))
-    return [_media(row, tuple(found[row["id"]])) for row in rows]
+        result = await tx.execute(text(_FILES), {"ids": list(found)})
+        for row in result.mappings():
+            file = MadeFile(str(row["id"]), row["kind"], row["status"], row["width"], row["height"])
+            files[row["media_id"]].append(file)
+    return [_media(row, tuple(found[row["id"]]), tuple(files[row["id"]])) for row in rows]
 
 
 async def insert(tx: Tx, media: Media) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 from fastpix_server.base import clock
 from fastpix_server.media import links
 from fastpix_server.media.edits import Mark
-from fastpix_server.media.model import Media, Track
+from fastpix_server.media.model import MadeFile, Media, Track
 from fastpix_server.media.states import Status
 from fastpix_server.playback.service import PlaybackId, public_playback_id
 
@@ -42,6 +42,8 @@ def media_full(media: Media, playback_ids: Sequence[PlaybackId], *, is_list: boo
     if media.width and media.height:
         full["sourceResolution"] = source_resolution(media.width, media.height)
     full["status"] = media.status
+    if media.files:
+        full["mp4Support"] = [file_body(f) for f in media.files]
     full["sourceAccess"] = media.source_access
     full["playbackIds"] = [public_playback_id(p) for p in playback_ids]
     full["tracks"] = [track_body(t, is_list=is_list) for t in media.tracks]
@@ -88,7 +90,11 @@ def media_created(media: Media, playback_ids: Sequence[PlaybackId]) -> dict[str,
         "mediaQuality": media.media_quality,
         "sourceAccess": media.source_access,
         "maxResolution": media.max_resolution,
-        "inputs": [{"type": "video", "url": media.source_url}, *_other_inputs(media)],
+        "inputs": [
+            {"type": "video", "url": media.source_url},
+            *_other_inputs(media),
+            *({"type": "subtitle", "url": t.url} for t in media.tracks if t.type == "subtitle"),
+        ],
         "optimizeAudio": media.optimize_audio,
     }
     if media.source_media_id is not None:
@@ -97,6 +103,8 @@ def media_created(media: Media, playback_ids: Sequence[PlaybackId]) -> dict[str,
         body["title"] = media.title
     if media.creator_id is not None:
         body["creatorId"] = media.creator_id
+    if media.files:
+        body["mp4Support"] = [file_body(f) for f in media.files]
     return body
 
 
@@ -135,13 +143,38 @@ def track_body(track: Track, *, is_list: bool = False) -> dict[str, Any]:
             "frameRate": track.frame_rate,
             "status": status,
         }
-    return {
+    body = {
         "id": track.id,
         "type": track.type,
         "status": status,
         "languageCode": track.language_code,
         "languageName": track.language_name,
     }
+    return body if track.title is None else {**body, "title": track.title}
+
+
+def added_track(track: Track) -> dict[str, Any]:
+    """The answer to adding and changing a track. A sound of the source itself has no url."""
+    body = {
+        "id": track.id,
+        "type": track.type,
+        "url": track.url,
+        "languageCode": track.language_code,
+        "languageName": track.language_name,
+        "title": track.title,
+    }
+    return {key: value for key, value in body.items() if value is not None}
+
+
+# The extensions of static files, by kind.
+FILE_ENDINGS = {"capped_4k": "mp4", "audioOnly": "m4a"}
+
+
+def file_body(file: MadeFile) -> dict[str, Any]:
+    body: dict[str, Any] = {"type": file.kind, "status": file.status, "ext": FILE_ENDINGS[file.kind]}
+    if file.width and file.height:
+        body |= {"height": file.height, "width": file.width}
+    return body
 
 
 def source_resolution(width: int, height: int) -> str:

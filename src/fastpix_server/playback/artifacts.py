@@ -10,6 +10,7 @@ from typing import Literal, Protocol
 Fit = Literal["preserve", "stretch", "crop", "pad"]
 PictureFormat = Literal["jpg", "png", "webp"]
 SheetFormat = Literal["jpg", "png"]
+MovingFormat = Literal["gif", "webp"]
 
 PICTURES = "pictures"
 PROTECTED = "drm"
@@ -18,6 +19,7 @@ _SEGMENT = re.compile(r"([A-Za-z0-9_-]{1,32})/([0-9]{1,6})")
 _INIT = re.compile(r"([A-Za-z0-9_-]{1,32})/init")
 _SHEET = re.compile(r"pictures/sheet-i([0-9]|10)\.(jpg|png)")
 _PICTURE = re.compile(r"pictures/t([0-9]{1,9})-w([0-9]{1,4})-h([0-9]{1,4})-([a-z]{3,8})\.(jpg|png|webp)")
+_MOVING = re.compile(r"pictures/clip-s([0-9]{1,9})-l([0-9]{1,5})-w([0-9]{1,3})-h([0-9]{1,3})-r([0-9]{1,2})\.(gif|webp)")
 
 
 class Placed(Protocol):
@@ -109,7 +111,26 @@ class Sheet:
         return (f"{target.place}/{self}",)
 
 
-Artifact = SegmentOf | InitOf | Picture | Sheet | Protected
+@dataclasses.dataclass(frozen=True, slots=True)
+class MovingPicture:
+    """A few seconds of the video. A side of 0 keeps the shape."""
+
+    start_ms: int
+    length_ms: int
+    width: int
+    height: int
+    rate: int
+    format: MovingFormat
+
+    def __str__(self) -> str:
+        size = f"w{self.width}-h{self.height}-r{self.rate}"
+        return f"{PICTURES}/clip-s{self.start_ms}-l{self.length_ms}-{size}.{self.format}"
+
+    def keys(self, target: Placed) -> tuple[str, ...]:
+        return (f"{target.place}/{self}",)
+
+
+Artifact = SegmentOf | InitOf | Picture | Sheet | MovingPicture | Protected
 
 
 def parse(name: str) -> Artifact | None:
@@ -123,6 +144,9 @@ def parse(name: str) -> Artifact | None:
         return Picture(int(match[1]), int(match[2]), int(match[3]), fit, form)  # type: ignore[arg-type]
     if match := _SHEET.fullmatch(name):
         return Sheet(int(match[1]), "png" if match[2] == "png" else "jpg")
+    if match := _MOVING.fullmatch(name):
+        start, length, width, height, rate = (int(part) for part in match.groups()[:5])
+        return MovingPicture(start, length, width, height, rate, "gif" if match[6] == "gif" else "webp")
     if match := _SEGMENT.fullmatch(name):
         return SegmentOf(match[1], int(match[2]))
     if match := _INIT.fullmatch(name):

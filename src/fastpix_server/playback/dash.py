@@ -9,12 +9,16 @@ from collections.abc import Sequence
 from fractions import Fraction
 from xml.sax.saxutils import quoteattr
 
-from fastpix_server.engine.plan import AAC_FRAME_SAMPLES, AudioRendition, VideoRendition
-from fastpix_server.playback.hls import named
-from fastpix_server.playback.model import Target
+from fastpix_server.engine.plan import AAC_FRAME_SAMPLES, VideoRendition
+from fastpix_server.playback.hls import named, named_texts
+from fastpix_server.playback.model import Sound, Target, Text
 from fastpix_server.playback.rates import durations_s, rates
 
 _CENC = ' xmlns:cenc="urn:mpeg:cenc:2013"'
+# Ids of the sets: the picture is 1.
+_FIRST_SOUND = 2
+# What dense dialogue needs; the attribute is a must, and nobody adapts by it.
+_TEXT_BPS = 1000
 _CHANNELS = "urn:mpeg:dash:23003:3:audio_channel_configuration:2011"
 
 
@@ -23,14 +27,19 @@ def manifest(target: Target, videos: Sequence[VideoRendition], *, root: str, pro
 
     `protection` are the elements of an encrypted id (locks.py), for each AdaptationSet.
     """
-    plan = target.plan
-    shown: list[VideoRendition | AudioRendition] = [*videos, *plan.audios]
-    ends_s = [sum(durations_s(plan, r), Fraction(0)) for r in shown]
-    longest_s = max(length for r in shown for length in durations_s(plan, r))
+    sounds = target.sounds
+    lengths_s = [durations_s(target.plan, video) for video in videos]
+    lengths_s += [durations_s(sound.target.plan, sound.rendition) for sound in sounds]
+    ends_s = [sum(each, Fraction(0)) for each in lengths_s]
+    longest_s = max(length for each in lengths_s for length in each)
     sets = [_video_set(target, videos, root, protection)] if videos else []
     sets += [
-        _audio_set(target, audio, name, root, number, protection)
-        for number, (audio, name) in enumerate(named(plan.audios), 2)
+        _audio_set(sound, name, root, number, protection)
+        for number, (sound, name) in enumerate(named(sounds), _FIRST_SOUND)
+    ]
+    sets += [
+        _text_set(text, name, root, number)
+        for number, (text, name) in enumerate(named_texts(target.extras.texts), _FIRST_SOUND + len(sounds))
     ]
     return (
         '<?xml version="1.0" encoding="UTF-8"?>\n'
@@ -62,11 +71,11 @@ def _video_set(target: Target, videos: Sequence[VideoRendition], root: str, prot
     )
 
 
-def _audio_set(target: Target, audio: AudioRendition, name: str, root: str, number: int, protection: str) -> str:
-    cuts = target.plan.timeline.audio_cuts
-    samples = [(b - a) * AAC_FRAME_SAMPLES for a, b in itertools.pairwise(cuts)]
-    is_main = audio is target.plan.audios[0]
-    peak_bps = rates(target.plan, audio, target.measured).peak_bps
+def _audio_set(sound: Sound, name: str, root: str, number: int, protection: str) -> str:
+    plan, audio = sound.target.plan, sound.rendition
+    samples = [(b - a) * AAC_FRAME_SAMPLES for a, b in itertools.pairwise(plan.timeline.audio_cuts)]
+    is_main = number == _FIRST_SOUND
+    peak_bps = rates(plan, audio, sound.target.measured).peak_bps
     return (
         f'    <AdaptationSet id="{number}" contentType="audio" mimeType="audio/mp4" lang={quoteattr(audio.language)}'
         ' segmentAlignment="true" startWithSAP="1">\n'
@@ -74,7 +83,19 @@ def _audio_set(target: Target, audio: AudioRendition, name: str, root: str, numb
         f'      <Representation id="{audio.name}" codecs="{audio.codec}"'
         f' audioSamplingRate="{audio.sample_rate_hz}" bandwidth="{peak_bps}">\n'
         f'        <AudioChannelConfiguration schemeIdUri="{_CHANNELS}" value="{audio.channels}"/>\n'
-        f"{_template(root, audio.name, target.plan.timeline.audio_rate_hz, samples)}"
+        f"{_template(root, audio.name, plan.timeline.audio_rate_hz, samples)}"
+        "      </Representation>\n    </AdaptationSet>\n"
+    )
+
+
+def _text_set(text: Text, name: str, root: str, number: int) -> str:
+    """One file for the whole, as players load it at once; it is not encrypted, whatever the id (locks.py)."""
+    language = quoteattr(text.label.language)
+    return (
+        f'    <AdaptationSet id="{number}" contentType="text" mimeType="text/vtt" lang={language}>\n'
+        f"{_role('subtitle')}      <Label>{_text(name)}</Label>\n"
+        f'      <Representation id="{text.name}" bandwidth="{_TEXT_BPS}">\n'
+        f"        <BaseURL>{root}/{text.name}/whole.vtt</BaseURL>\n"
         "      </Representation>\n    </AdaptationSet>\n"
     )
 

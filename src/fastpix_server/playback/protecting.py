@@ -22,7 +22,8 @@ async def protect(shop: Shop, target: Target, artifact: Protected) -> None:
         raise ServiceFault("no_rendition", "There is no such rendition.")
     try:
         async with shop.db.unit() as tx:
-            key = await content_keys.get(tx, target.id)
+            # Whatever an id shows opens by one licence: the sounds that were added have the key of their media.
+            key = await content_keys.get(tx, target.part_of or target.id)
     except errors.NotFound as gone:
         raise ServiceFault("no_content_key", gone.description) from gone
     _, init = await _read(shop, InitOf(name).keys(target))

@@ -90,8 +90,19 @@ def lines_of(rendition: Rung) -> int:
     match = _NAME.fullmatch(rendition.name)
     if match is not None:
         return int(match[1])
-    short, long = sorted((rendition.width, rendition.height))
+    return lines_of_size(rendition.width, rendition.height)
+
+
+def lines_of_size(width: int, height: int) -> int:
+    """The class of a picture of that size."""
+    short, long = sorted((width, height))
     return next((n for n in LINES if short <= n and long <= -(-n * 16 // 9)), LINES[-1])
+
+
+def allowed_lines(cap: str | None) -> int:
+    """The most lines that an id with that cap may show."""
+    match = _NAME.fullmatch(cap or "")
+    return int(match[1]) if match is not None else LINES[-1]
 
 
 def choose(videos: Sequence[R], selection: Selection, cap: str | None) -> list[R]:

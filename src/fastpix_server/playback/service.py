@@ -29,6 +29,7 @@ __all__ = [
     "find_id",
     "find_recording",
     "find_shown",
+    "find_target",
     "list_ids",
     "list_ids_of",
     "public_playback_id",
@@ -174,6 +175,12 @@ async def find_any(tx: Tx, target_id: str) -> AnyTarget | None:
     return await store.find_any(tx, target_id)
 
 
+async def find_target(tx: Tx, target_id: str) -> Target | RecordedTarget | None:
+    """What plays under that id, if it is no live stream."""
+    found = await store.find_any(tx, target_id)
+    return found if isinstance(found, Target | RecordedTarget) else None
+
+
 async def find_recording(tx: Tx, target_id: str) -> Recording | None:
     """The segments of a recorded target; None when there is none of that id, or it is of another kind."""
     found = await store.find_any(tx, target_id)
@@ -190,8 +197,11 @@ async def schedule_fill(tx: Tx, target_id: str, *, priority: int = LATER_FILL_PR
 
 
 async def unpublish(tx: Tx, target_id: str) -> None:
-    """Takes the target and all its ids out of the public; the stored bytes are the caller's to delete afterwards."""
+    """Takes the target, its parts and all its ids out of the public; the stored bytes are the caller's to delete."""
     buried = await store.bury_ids_of(tx, target_id)
+    for part_id in await store.parts_of(tx, target_id):
+        await store.delete_target(tx, part_id)
+        await notify(tx, CHANGED, part_id)
     await store.delete_target(tx, target_id)
     for playback_id in buried:
         await notify(tx, CHANGED, playback_id)

@@ -13,8 +13,8 @@ from sqlalchemy import RowMapping, text
 from fastpix_server.db.pool import Json, Tx
 from fastpix_server.engine.plan import Plan
 from fastpix_server.engine.plan_json import plan_from_json, plan_to_json
-from fastpix_server.playback import recording
-from fastpix_server.playback.model import Measured, PlaybackId, Shown, Target
+from fastpix_server.playback import extras_store, recording
+from fastpix_server.playback.model import NO_EXTRAS, Extras, Measured, PlaybackId, Shown, Target
 from fastpix_server.playback.recording import Recording
 from fastpix_server.playback.targets import AnyTarget, LiveSession, LiveTarget, RecordedTarget
 
@@ -176,14 +176,15 @@ async def upsert_target(
     other_source_keys: Sequence[str],
     place: str,
     plan: Plan,
+    part_of: str | None = None,
 ) -> None:
     await tx.execute(
         text(
-            "insert into playback_targets (id, workspace_id, kind, place, source_key, other_source_keys, plan)"
-            " values (:id, :workspace_id, 'planned', :place, :source_key, :other_keys, :plan)"
+            "insert into playback_targets (id, workspace_id, kind, place, source_key, other_source_keys, plan, part_of)"
+            " values (:id, :workspace_id, 'planned', :place, :source_key, :other_keys, :plan, :part_of)"
             " on conflict (id) do update set kind = excluded.kind, place = excluded.place,"
             " source_key = excluded.source_key, other_source_keys = excluded.other_source_keys, plan = excluded.plan,"
-            " payload = null, published_at = now()"
+            " part_of = excluded.part_of, payload = null, published_at = now()"
         ),
         {
             "id": target_id,
@@ -192,6 +193,7 @@ async def upsert_target(
             "source_key": source_key,
             "other_keys": list(other_source_keys),
             "plan": Json(plan_to_json(plan)),
+            "part_of": part_of,
         },
     )
 
@@ -247,8 +249,8 @@ async def find_target(tx: Tx, target_id: str) -> Target | None:
 async def find_any(tx: Tx, target_id: str) -> AnyTarget | None:
     result = await tx.execute(
         text(
-            "select workspace_id, kind, place, source_key, other_source_keys, plan, payload from playback_targets"
-            " where id = :id"
+            "select workspace_id, kind, place, source_key, other_source_keys, plan, payload, part_of"
+            " from playback_targets where id = :id"
         ),
         {"id": target_id},
     )
@@ -260,8 +262,16 @@ async def find_any(tx: Tx, target_id: str) -> AnyTarget | None:
         return LiveTarget(target_id, workspace_id, _session(row["payload"]))
     if row["kind"] == "recorded":
         payload = row["payload"]
-        return RecordedTarget(target_id, workspace_id, row["place"], payload["revision"], recording.from_json(payload))
+        return RecordedTarget(
+            target_id,
+            workspace_id,
+            row["place"],
+            payload["revision"],
+            recording.from_json(payload),
+            await _extras(tx, target_id),
+        )
     plan = plan_from_json(row["plan"])
+    part_of = None if row["part_of"] is None else str(row["part_of"])
     return Target(
         id=target_id,
         workspace_id=workspace_id,
@@ -270,7 +280,15 @@ async def find_any(tx: Tx, target_id: str) -> AnyTarget | None:
         plan=plan,
         measured=await _measured(tx, target_id, plan.revision),
         other_source_keys=tuple(row["other_source_keys"]),
+        part_of=part_of,
+        extras=NO_EXTRAS if part_of else await _extras(tx, target_id),
     )
+
+
+async def _extras(tx: Tx, target_id: str) -> Extras:
+    listed = await extras_store.find(tx, target_id)
+    sounds = [await find_target(tx, sound_id) for sound_id in listed.sound_ids]
+    return Extras(tuple(s for s in sounds if s is not None), listed.texts, listed.files, listed.labels)
 
 
 async def is_current(tx: Tx, target_id: str, revision: str) -> bool:
@@ -316,8 +334,14 @@ async def save_measured(tx: Tx, target_id: str, revision: str, measured: Mapping
         )
 
 
+async def parts_of(tx: Tx, target_id: str) -> list[str]:
+    """Targets of the sounds that were added to this one."""
+    result = await tx.execute(text("select id from playback_targets where part_of = :id"), {"id": target_id})
+    return [str(row.id) for row in result]
+
+
 async def delete_target(tx: Tx, target_id: str) -> None:
-    """The target and everything that hangs on it except its public ids."""
+    """The target and everything that hangs on it except its public ids and its parts."""
     for table, column in (
         ("playback_demands", "target_id"),
         ("playback_leases", "target_id"),
@@ -325,6 +349,7 @@ async def delete_target(tx: Tx, target_id: str) -> None:
         ("playback_shelves", "target_id"),
         ("playback_writes", "target_id"),
         ("playback_content_keys", "target_id"),
+        ("playback_extras", "target_id"),
         ("playback_targets", "id"),
     ):
         await tx.execute(text(f"delete from {table} where {column} = :id"), {"id": target_id})  # noqa: S608 fixed names

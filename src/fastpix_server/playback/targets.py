@@ -9,7 +9,7 @@ Invariant: a kind says everything that serving needs, so nobody who serves asks 
 import dataclasses
 from datetime import datetime
 
-from fastpix_server.playback.model import Target
+from fastpix_server.playback.model import NO_EXTRAS, Extras, Target
 from fastpix_server.playback.recording import Recording
 
 # A pass into a live session is good for as long as the longest session may last.
@@ -51,6 +51,7 @@ class RecordedTarget:
     place: str
     revision: str
     recording: Recording
+    extras: Extras = NO_EXTRAS
 
     @property
     def duration_s(self) -> float:

@@ -16,6 +16,7 @@ from fastpix_server.base.errors import MediaFault, ServiceFault, SourceFault
 from fastpix_server.db.notify import Listener
 from fastpix_server.db.pool import Database
 from fastpix_server.engine import sprites
+from fastpix_server.engine.animation import animation
 from fastpix_server.engine.copyrung import CopySource
 from fastpix_server.engine.pictures import picture
 from fastpix_server.playback import ledger, service, store
@@ -23,6 +24,7 @@ from fastpix_server.playback.artifacts import (
     PICTURES,
     Artifact,
     InitOf,
+    MovingPicture,
     Picture,
     Placed,
     Protected,
@@ -36,7 +38,13 @@ from fastpix_server.playback.maker import Rung
 from fastpix_server.playback.model import Target
 from fastpix_server.playback.protecting import protect
 from fastpix_server.playback.shop import OpenTarget, Runners, Shop, default_runner_count, made_total
-from fastpix_server.playback.stills import KnownRecordings, picture_of
+from fastpix_server.playback.stills import (
+    KnownRecordings,
+    moving,
+    moving_picture_of,
+    moving_picture_of_edit,
+    picture_of,
+)
 from fastpix_server.playback.targets import RecordedTarget
 from fastpix_server.storage.open import Storage
 
@@ -55,12 +63,15 @@ MAX_HANDLING = 500
 MAX_OPEN = 32
 # Small one-shot works (pictures, headers, encryption of a segment) at a time.
 MAX_SMALL = 2
-# Sheets take seconds: they have a place of their own, so that no picture waits behind them.
+# Sheets and moving pictures take seconds: they have a place of their own, so that no picture waits behind them.
 MAX_SHEETS = 1
 # Kept pictures of one target: above that the folder, which is only a cache, is emptied.
 MAX_PICTURES = 2000
 # A worker with much to do lets others go first for a new rung.
 _YIELD_S = 0.02
+
+# What is made in one piece.
+Small = InitOf | Picture | Sheet | MovingPicture
 
 
 class SegmentMaker:
@@ -194,14 +205,14 @@ class SegmentMaker:
             rung = self._rungs.get(key) or self._rungs.setdefault(key, Rung(opened, artifact.rendition, self._shop))
         await rung.want(artifact.k)
 
-    async def _handle_small(self, target_id: str, artifact: InitOf | Picture | Sheet | Protected) -> None:
+    async def _handle_small(self, target_id: str, artifact: Small | Protected) -> None:
         opened: OpenTarget | RecordedTarget | None = await self._open_target(target_id)
-        if opened is None and isinstance(artifact, Picture):
+        if opened is None and isinstance(artifact, Picture | MovingPicture):
             opened = await self._recordings.find(target_id)
         if opened is None:
             return
         target = opened.target if isinstance(opened, OpenTarget) else opened
-        async with self._sheets if isinstance(artifact, Sheet) else self._small:
+        async with self._sheets if isinstance(artifact, Sheet | MovingPicture) else self._small:
             if not await self._shop.take_lease(target_id, str(artifact)):
                 return
             try:
@@ -216,7 +227,7 @@ class SegmentMaker:
             finally:
                 await asyncio.shield(self._shop.release_lease(target_id, str(artifact)))
 
-    async def _make_small(self, opened: OpenTarget | RecordedTarget, artifact: InitOf | Picture | Sheet) -> bytes:
+    async def _make_small(self, opened: OpenTarget | RecordedTarget, artifact: Small) -> bytes:
         if isinstance(opened, RecordedTarget):
             return await self._make_still(opened, artifact)
         plan = opened.target.plan
@@ -238,13 +249,23 @@ class SegmentMaker:
             made_total.labels("sheet", "viewer").inc()
             shown = sprites.layout(plan, artifact.interval_s)
             return await sprites.sheet(plan, opened.source, shown, artifact.format, others=opened.others)
+        if isinstance(artifact, MovingPicture):
+            await self._bound_pictures(opened.target)
+            made_total.labels("animation", "viewer").inc()
+            if plan.edit is not None:
+                return await moving_picture_of_edit(plan, opened.source, opened.others, artifact)
+            return await animation(plan, opened.source, moving(artifact))
         rendition = plan.rendition(artifact.rendition)
         if rendition is None:
             raise SourceFault("no_rendition", "There is no such rendition.")
         made_total.labels("init", "viewer").inc()
         return await init_of(opened, rendition)
 
-    async def _make_still(self, target: RecordedTarget, artifact: InitOf | Picture | Sheet) -> bytes:
+    async def _make_still(self, target: RecordedTarget, artifact: Small) -> bytes:
+        if isinstance(artifact, MovingPicture):
+            await self._bound_pictures(target)
+            made_total.labels("animation", "viewer").inc()
+            return await moving_picture_of(self._shop.objects, target, artifact)
         if not isinstance(artifact, Picture):
             raise SourceFault("no_rendition", "Of recordings only single pictures are made; all else is stored.")
         await self._bound_pictures(target)

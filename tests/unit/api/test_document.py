@@ -103,6 +103,7 @@ async def test_every_operation_answers_as_the_document_says(api, document):
     on.check("update-user-agent-restrictions", 200, await http.patch(f"{named}/user-agents", json=rules))
     on.check("list-playback-ids", 200, await http.get(f"{path}/playback-ids"))
     on.check("get-playback-id", 200, await http.get(f"{path}/playback-ids/{second['id']}"))
+    await _add_to(on, http, path, media["tracks"])
     revoke = {"playbackId": second["id"]}
     on.check("delete-media-playback-id", 200, await http.delete(f"{path}/playback-ids", params=revoke))
     await StorageJobs(api.db, api.context.storage, cache_max_bytes=0).run()
@@ -193,6 +194,28 @@ async def playlist_answers(on, http, media_id):
     on.check("delete-media-from-playlist", 422, await http.request("DELETE", held, json=chosen))
     on.check("delete-a-playlist", 200, await http.delete(one))
     on.check("get-playlist-by-id", 404, await http.get(one))
+
+
+async def _add_to(on, http, path, own):
+    track = {"url": "https://a.example/a.srt", "type": "subtitle", "languageCode": "en", "languageName": "English"}
+    added = on.check(
+        "Add-media-track", 201, await http.post(f"{path}/tracks", json={"tracks": {**track, "title": "t"}})
+    )
+    on.check("Add-media-track", 400, await http.post(f"{path}/tracks", json={"tracks": track}))
+    on.check("Add-media-track", 422, await http.post(f"{path}/tracks", json={"tracks": [track]}))
+    one = f"{path}/tracks/{added['id']}"
+    on.check("update-media-track", 200, await http.patch(one, json={"languageName": "British"}))
+    on.check("update-media-track", 200, await http.patch(f"{path}/tracks/{own[1]['id']}", json={"languageCode": "fr"}))
+    on.check("get-media", 200, await http.get(path))
+    on.check("delete-media-track", 200, await http.delete(one))
+    on.check("delete-media-track", 400, await http.delete(f"{path}/tracks/{own[0]['id']}"))
+    on.check("delete-media-track", 404, await http.delete(one))
+    files = f"{path}/update-mp4Support"
+    on.check("updated-mp4Support", 200, await http.patch(files, json={"mp4Support": "audioOnly,capped_4k"}))
+    on.check("updated-mp4Support", 400, await http.patch(files, json={"mp4Support": "audioOnly,capped_4k"}))
+    on.check("updated-mp4Support", 422, await http.patch(files, json={"mp4Support": "all"}))
+    on.check("updated-source-access", 200, await http.patch(f"{path}/source-access", json={"sourceAccess": True}))
+    on.check("updated-source-access", 422, await http.patch(f"{path}/source-access", json={"sourceAccess": "yes"}))
 
 
 async def live_answers(api, on, http):

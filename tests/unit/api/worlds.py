@@ -51,6 +51,7 @@ class Ask:
 
 
 MEDIA = {"mediaId": "{media}"}
+MEDIA_AND_TRACK = {**MEDIA, "trackId": "{track}"}
 MEDIA_AND_NAME = {**MEDIA, "playbackId": "{playback_id}"}
 STREAM = {"streamId": "{live_stream}"}
 STREAM_AND_NAME = {**STREAM, "playbackId": "{live_playback_id}"}
@@ -71,6 +72,7 @@ EVER = {"startDate": "2020-01-01", "endDate": "2100-01-01"}
 SMART = {**PLAYLIST, "referenceId": "smart", "type": "smart", "playOrder": "createdDate ASC"}
 SMART = {**SMART, "metadata": {"createdDate": EVER}}
 LISTED = {"playlistId": "{playlist}"}
+TRACK = {"url": "https://example.com/a.vtt", "type": "subtitle", "languageCode": "en", "languageName": "English"}
 UPLOAD = {"corsOrigin": "*", "pushMediaSettings": {"accessPolicy": "public"}}
 
 ASKS: dict[str, list[Ask]] = {
@@ -84,6 +86,11 @@ ASKS: dict[str, list[Ask]] = {
     "updated-media": [Ask(MEDIA, body={"title": "taken over"})],
     "delete-media": [Ask(MEDIA)],
     "get-media-clips": [Ask(MEDIA, is_shown=False)],
+    "Add-media-track": [Ask(MEDIA, body={"tracks": TRACK}, status=201, is_shown=False)],
+    "update-media-track": [Ask(MEDIA_AND_TRACK, body={"languageCode": "de", "languageName": "Deutsch"})],
+    "delete-media-track": [Ask(MEDIA_AND_TRACK)],
+    "updated-source-access": [Ask(MEDIA, body={"sourceAccess": True})],
+    "updated-mp4Support": [Ask(MEDIA, body={"mp4Support": "capped_4k"})],
     "retrieveMediaInputInfo": [Ask(MEDIA, is_shown=False)],
     "direct-upload-video-media": [
         Ask(body=UPLOAD, status=201),
@@ -228,6 +235,11 @@ async def _playlist(world: World) -> str:
     return str((await world.created("/on-demand/playlists", {**PLAYLIST, "referenceId": "first"}))["id"])
 
 
+async def _track(world: World) -> str:
+    french = {**TRACK, "languageCode": "fr", "languageName": "Fran\u00e7ais"}
+    return str((await world.created(f"/on-demand/{await world.id_of('media')}/tracks", {"tracks": french}))["id"])
+
+
 async def _upload(world: World) -> str:
     return str((await world.created("/on-demand/upload", UPLOAD))["uploadId"])
 
@@ -288,6 +300,7 @@ MAKERS: dict[str, Callable[[World], Awaitable[str]]] = {
     "media": _media,
     "playback_id": _playback_id,
     "playlist": _playlist,
+    "track": _track,
     "upload": _upload,
     "access_token": _access_token,
     "alert": _alert,

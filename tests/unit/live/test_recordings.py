@@ -18,8 +18,11 @@ from fastpix_server.jobs.registry import Registry
 from fastpix_server.jobs.worker import Worker
 from fastpix_server.live import recordings
 from fastpix_server.live.model import SessionSpec
+from fastpix_server.media import files
 from fastpix_server.media import service as media
+from fastpix_server.media.file_jobs import FileJobs
 from fastpix_server.media.jobs import MediaJobs
+from fastpix_server.media.schemas import UpdateMp4Support
 from fastpix_server.playback import service as playback
 
 
@@ -275,3 +278,32 @@ async def test_a_private_recording_needs_a_token(studio: Studio, stage: Playing)
     client = await stage.edge()
     for path in (f"/{named}.m3u8", f"/{named}/{spec.revision}/source/0.m4s", f"/{named}/thumbnail.jpg"):
         assert (await client.get(path)).status_code == 401, path
+
+
+async def test_a_recording_becomes_one_file_over_its_breaks(studio: Studio) -> None:
+    spec = await recorded(studio, epochs=2)
+    async with studio.db.unit() as tx:
+        wish = UpdateMp4Support.model_validate({"mp4Support": "audioOnly,capped_4k"})
+        wished = await files.set_mp4_support(tx, studio.workspace_id, spec.session_id, wish)
+    jobs = FileJobs(studio.db, studio.storage, studio.folder / "work")
+    for file in wished.files:
+        await jobs.make(file.id)
+    ready = await studio.described(spec.session_id)
+    assert [(f["type"], f["status"]) for f in ready["mp4Support"]] == [  # type: ignore[attr-defined]
+        ("capped_4k", "ready"),
+        ("audioOnly", "ready"),
+    ]
+    async with studio.db.unit() as tx:
+        target = await playback.find_target(tx, spec.session_id)
+    assert target is not None
+    mp4, m4a = [
+        studio.storage.objects.local_path(file.key)
+        for name in ("capped-4k.mp4", "audio.m4a")
+        if (file := target.extras.file(name)) is not None
+    ]
+    numbers = footage.frame_numbers("-i", str(mp4))
+    assert list(numbers) == [*range(240), *range(240)]
+    flashes = footage.flash_frames("-i", str(mp4)) / 30
+    clicks = footage.click_samples("-i", str(mp4)) / 48_000
+    assert max(min(abs(clicks - flash)) for flash in flashes[1:-1]) < 0.03
+    assert (abs(footage.click_samples("-i", str(m4a))[1:15] / 48_000 - clicks[1:15]) < 0.002).all()

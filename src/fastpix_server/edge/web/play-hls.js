@@ -1,4 +1,4 @@
-// hls.js behind the small interface that play.js speaks: attach, qualities, audios, live, goLive, destroy.
+// hls.js behind the small interface that play.js speaks: attach, qualities, audios, texts, live, goLive, destroy.
 "use strict";
 
 // A publisher that lost its connection may take minutes to come back: the stream waits for it, and so do we.
@@ -89,6 +89,12 @@ window.fastpixEngine = {
       audios: () => hls.audioTracks.map((track, index) => ({ index, label: track.name, isActive: index === hls.audioTrack })),
       setAudio(index) {
         hls.audioTrack = index;
+      },
+      texts: () => hls.allSubtitleTracks.map((track, index) => ({ index, label: track.name, isActive: index === hls.subtitleTrack })),
+      // -1 is off.
+      setText(index) {
+        hls.subtitleTrack = index;
+        hls.subtitleDisplay = index >= 0;
       },
       // null for what is not live (any more); otherwise seconds behind the edge, and whether that is as close as it gets.
       live() {

@@ -1,5 +1,5 @@
-// Shaka Player behind the small interface that play.js speaks: attach, qualities, audios, live, goLive, destroy.
-// Plays DASH.
+// Shaka Player behind the small interface that play.js speaks: attach, qualities, audios, texts, live, goLive,
+// destroy. Plays DASH.
 "use strict";
 
 // The seek range already ends where the manifest says that players should be.
@@ -65,6 +65,11 @@ window.fastpixEngine = {
       audios: () => player.getAudioTracks().map((track, index) => ({ index, label: track.label || track.language, isActive: track.active })),
       setAudio(index) {
         player.selectAudioTrack(player.getAudioTracks()[index]);
+      },
+      texts: () => player.getTextTracks().map((track, index) => ({ index, label: track.label || track.language, isActive: track.active })),
+      // -1 is off.
+      setText(index) {
+        player.selectTextTrack(player.getTextTracks()[index] || null);
       },
       // null for what is not live (any more); otherwise seconds behind the edge, and whether that is as close as it gets.
       live() {

@@ -235,6 +235,9 @@ function fillMenus() {
   const audios = player.session.audios();
   fillMenu("audio", audios.map((a) => ({ value: a.index, text: a.label, selected: a.isActive })),
     audios.length > 1, (index) => player.session.setAudio(index));
+  const texts = player.session.texts();
+  fillMenu("text", [{ value: -1, text: "Off" }, ...texts.map((t) => ({ value: t.index, text: t.label, selected: t.isActive }))],
+    texts.length > 0, (index) => player.session.setText(index));
 }
 
 function fillMenu(id, options, isUseful, choose) {

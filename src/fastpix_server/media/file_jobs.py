@@ -1,0 +1,160 @@
+"""Job media.file: an MP4 or M4A for download, written from what is encoded already.
+
+Invariants: nothing is encoded here: where the best rendition is the source's own, the source is rewritten at once, and
+otherwise the job comes back until the background fill has stored every segment; the file is shown after it is stored.
+"""
+
+import tempfile
+from contextlib import AsyncExitStack
+from pathlib import Path
+
+from fastpix_server.base import log
+from fastpix_server.base.errors import SourceFault
+from fastpix_server.db.pool import Database
+from fastpix_server.engine.plan import AudioRendition, VideoRendition
+from fastpix_server.engine.static_file import Part, join
+from fastpix_server.jobs.registry import Registry
+from fastpix_server.media import additions, files
+from fastpix_server.media.model import FileKind, MadeFile, Media
+from fastpix_server.playback import assembling, selection
+from fastpix_server.playback import service as playback
+from fastpix_server.playback.extras import File
+from fastpix_server.playback.model import Target
+from fastpix_server.playback.targets import RecordedTarget
+from fastpix_server.storage.open import Storage
+
+RETRIES = 3
+# While the fill is at work: soon at first, as short media are filled in seconds, then rarely.
+WAITS_S = (1, 2, 5, 10, 30, 60)
+# Two days of the last one: by then nobody fills this media.
+MAX_WAITS = 2 * 24 * 60
+MAX_LINES = 2160  # what `capped_4k` says
+_TYPES: dict[FileKind, str] = {"capped_4k": "video/mp4", "audioOnly": "audio/mp4"}
+
+_log = log.get(__name__)
+
+
+class _NotYet(Exception):
+    """The fill has not stored everything that the file is made of."""
+
+
+class FileJobs:
+    """The handler and what it needs. `work_dir` holds files in the making, cleared by each job itself."""
+
+    def __init__(self, db: Database, storage: Storage, work_dir: Path) -> None:
+        self._db = db
+        self._storage = storage
+        self._work_dir = work_dir
+
+    def register(self, registry: Registry) -> None:
+        registry.add(additions.FILE_JOB, self.make, retries=RETRIES, on_exhausted=self.give_up)
+
+    async def make(self, file_id: str, waited: int = 0) -> None:
+        async with self._db.unit() as tx:
+            found = await files.find(tx, file_id)
+            target = None if found is None else await playback.find_target(tx, found[0].id)
+        if found is None or target is None:
+            return
+        try:
+            made = await self._made(*found, target)
+        except _NotYet:
+            await self._come_back(file_id, waited)
+            return
+        except SourceFault as fault:
+            _log.warning("file_impossible", media_id=found[0].id, code=fault.code, error=fault.description)
+            await self._end(file_id, None)
+            return
+        await self._end(file_id, made)
+
+    async def give_up(self, file_id: str, error: str, waited: int = 0) -> None:
+        _log.error("file_exhausted", file_id=file_id, error=error)
+        await self._end(file_id, None)
+
+    async def _come_back(self, file_id: str, waited: int) -> None:
+        if waited >= MAX_WAITS:
+            await self._end(file_id, None)
+            return
+        async with self._db.unit() as tx:
+            if await files.find(tx, file_id) is not None:
+                wait_s = WAITS_S[min(waited, len(WAITS_S) - 1)]
+                await additions.begin_file(tx, file_id, waited=waited + 1, after_s=wait_s)
+
+    async def _end(self, file_id: str, made: "tuple[MadeFile, File] | None") -> None:
+        async with self._db.unit() as tx:
+            found = await files.find(tx, file_id)
+            if found is not None:
+                media, file = found
+                await files.end(tx, media, made[0] if made else file, made[1] if made else None)
+        if found is None and made is not None:  # taken away, or deleted, while it was made
+            await self._storage.objects.delete(made[1].key)
+
+    async def _made(self, media: Media, file: MadeFile, target: Target | RecordedTarget) -> tuple[MadeFile, File]:
+        self._work_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+        with tempfile.TemporaryDirectory(prefix="file-", dir=self._work_dir) as name:
+            folder = Path(name)
+            out = folder / files.NAMES[file.kind]
+            async with AsyncExitStack() as stack:
+                if isinstance(target, Target):
+                    size = await self._from_plan(stack, target, file.kind, folder, out)
+                else:
+                    size = await self._from_recording(target, file.kind, folder, out)
+            size_bytes = out.stat().st_size
+            key = files.key_of(media.id, file.id, file.kind)
+            await self._storage.objects.put_file(key, out)
+        width, height = size or (None, None)
+        shown = File(
+            name=files.NAMES[file.kind],
+            key=key,
+            size_bytes=size_bytes,
+            media_type=_TYPES[file.kind],
+            lines=selection.lines_of_size(*size) if size else 0,
+        )
+        return MadeFile(file.id, file.kind, "ready", width, height), shown
+
+    async def _from_plan(
+        self, stack: AsyncExitStack, target: Target, kind: FileKind, folder: Path, out: Path
+    ) -> tuple[int, int] | None:
+        """The size of the picture in it, if it has one."""
+        sound = next(iter(target.sounds), None)
+        videos = [v for v in target.plan.videos if selection.lines_of(v) <= MAX_LINES]
+        video = videos[0] if kind == "capped_4k" and videos else None
+        if (video is None) != (kind == "audioOnly") or (video is None and sound is None):
+            raise SourceFault("nothing_to_write", "The media has nothing that this file would hold.")
+        wanted: list[tuple[Target, VideoRendition | AudioRendition]] = [] if video is None else [(target, video)]
+        wanted += [] if sound is None else [(sound.target, sound.rendition)]
+        if all(owner is target and rendition.kind == "copy" for owner, rendition in wanted):
+            source = await stack.enter_async_context(self._storage.sources.open(target.source_key))
+            facts = target.plan.video
+            streams = [facts.stream_index] if video is not None and facts is not None else []
+            streams += [] if sound is None else [sound.rendition.stream_index]
+            await join([Part(source, stream) for stream in streams], out)
+        else:
+            if not all(owner.measured for owner, _ in wanted):
+                raise _NotYet
+            parts = []
+            for k, (owner, rendition) in enumerate(wanted):
+                path = folder / f"{k}.mp4"
+                await assembling.planned(self._storage.objects, owner, rendition.name, path)
+                parts.append(Part(path, 0))
+            await join(parts, out)
+        return None if video is None else (video.width, video.height)
+
+    async def _from_recording(
+        self, target: RecordedTarget, kind: FileKind, folder: Path, out: Path
+    ) -> tuple[int, int] | None:
+        recording = target.recording
+        sounds = [a for a in recording.audios if assembling.is_throughout(target, a)]
+        videos = [
+            v for v in recording.videos if selection.lines_of(v) <= MAX_LINES and assembling.is_throughout(target, v)
+        ]
+        best = max(videos, key=lambda v: (v.height, v.kind == "copy"), default=None) if kind == "capped_4k" else None
+        names = [facts.name for facts in (best, *sounds[:1]) if facts is not None]
+        if not names or (best is None) != (kind == "audioOnly"):
+            raise SourceFault("nothing_to_write", "The recording has nothing throughout that this file would hold.")
+        parts = []
+        for k, name in enumerate(names):
+            path = folder / f"{k}.mp4"
+            await assembling.recorded(self._storage.objects, target, name, path)
+            parts.append(Part(path, 0))
+        await join(parts, out)
+        return None if best is None else (best.width, best.height)
