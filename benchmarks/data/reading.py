@@ -38,7 +38,7 @@ def ten_million() -> list[Row]:
 async def _million(views: int) -> list[Row]:
     end_s = int(time.time())
     async with analytics() as clickhouse:
-        await population.fill(clickhouse, views, end_s)
+        await population.fill(clickhouse, views, end_s, copies=10)
         _say("filled")
         with tempfile.TemporaryDirectory(prefix="fastpix-bench-pg-") as folder, Twin(Path(folder)) as twin:
             for workspace in await _workspaces(clickhouse):
@@ -47,14 +47,13 @@ async def _million(views: int) -> list[Row]:
                 await twin.take(clickhouse, (Selection(workspace, span) for span in _pieces(end_s, days)))
             twin.settle()
             _say("copied")
-            before = await _measure(clickhouse, end_s, 30)
             await _merge(clickhouse)
             month = await _measure(clickhouse, end_s, 30)
             selection = Selection(population.LARGEST, _days(end_s, 30))
             rows = []
             for name, took in month.items():
                 theirs = twin.seconds(name, selection, 3) if name in POSTGRES else []
-                rows.append(_row(f"{name}, 30 days", took, before[name], theirs))
+                rows.append(_row(f"{name}, 30 days", took, theirs))
             disk = await _disk_bytes(clickhouse)
             rows.append(
                 Row(
@@ -152,12 +151,10 @@ async def _disk_bytes(clickhouse: ClickHouse) -> int:
     return int(row["size"])
 
 
-def _row(what: str, took: list[float], unmerged: list[float] | None = None, theirs: list[float] | None = None) -> Row:
+def _row(what: str, took: list[float], theirs: list[float] | None = None) -> Row:
     middle_ms = statistics.median(took) * 1000
     worst_ms = sorted(took)[min(len(took) - 1, round(0.95 * len(took)))] * 1000
     text = f"p50 {middle_ms:.0f} ms, p95 {worst_ms:.0f} ms"
-    if unmerged:
-        text += f" (unmerged {statistics.median(unmerged) * 1000:.0f})"
     their_ms = statistics.median(theirs) * 1000 if theirs else 0.0
     compared = f"PostgreSQL {their_ms:.0f} ms" if theirs else ""
     return Row(

@@ -106,13 +106,13 @@ populations = st.lists(views(), max_size=9, unique_by=lambda view: view.view_id)
 
 def insert(engine: Engine, workspace_id: str, population: list[View], dice: random.Random) -> None:
     """In two inserts, some time ago; some rows come twice. What is over may be finished after the first."""
-    rows = [row for view in population for row in _rows(workspace_id, view, dice)]
+    rows = [row for view in population for row in rows_of(workspace_id, view, dice)]
     rows += dice.sample(rows, len(rows) // 3)
     dice.shuffle(rows)
     half = dice.randint(0, len(rows))
     slot = (NOW_S // SLOT_S - dice.choice([0, 2, 6, 7])) * SLOT_S
     engine.insert(schema.ROWS, [{**row, "slot": slot} for row in rows[:half]])
-    if dice.random() < 0.3:
+    if dice.random() < 0.12:
         finish(engine, dice.choice([1, 3, 9]))
     engine.insert(schema.ROWS, rows[half:])
 
@@ -133,7 +133,7 @@ def finish(engine: Engine, steps: int) -> None:
     asyncio.run(run())
 
 
-def _rows(workspace_id: str, view: View, dice: random.Random) -> list[dict[str, Any]]:
+def rows_of(workspace_id: str, view: View, dice: random.Random) -> list[dict[str, Any]]:
     """One to four rows. Each value is complete in one of them at least; others know less, or nothing."""
     count = dice.randint(1, 4)
     moments = [view.start_ms, *(dice.randint(view.start_ms, view.end_ms) for _ in range(count - 1))]

@@ -7,7 +7,7 @@ from typing import Any
 
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
-from tests.unit.views.populations import AFTER_S, BEFORE_S, NOW_S, View, _rows, populations
+from tests.unit.views.populations import AFTER_S, BEFORE_S, NOW_S, View, populations, rows_of
 from tests.video_data import Engine, stamp
 
 from fastpix_server.views import finished, reading, schema, store
@@ -76,8 +76,8 @@ class World:
         return int(row["rows"])
 
 
-async def finish_all(engine: Engine) -> None:
-    finishing = Past(engine)
+async def finish_all(engine: Engine, clock_s: int = NOW_S) -> None:
+    finishing = Past(engine, clock_s)
     for slot in await finishing.due():
         while await finishing.advance(slot):
             pass
@@ -88,7 +88,7 @@ async def finish_all(engine: Engine) -> None:
 @given(population=populations.filter(bool), dice=st.randoms(use_true_random=False))
 def test_any_interleaving_of_rows_and_steps_is_the_same_to_who_asks(engine, population, dice):
     world = World(engine)
-    rows = [row for view in population for row in _rows(world.workspace_id, view, dice)]
+    rows = [row for view in population for row in rows_of(world.workspace_id, view, dice)]
     rows += dice.sample(rows, len(rows) // 3)
     dice.shuffle(rows)
     finishing = Past(engine, NOW_S - 3 * 3600)
@@ -131,8 +131,8 @@ def row_of(world: World, view: View, **columns: Any) -> dict[str, Any]:
 def test_a_late_beacon_changes_a_finished_view_at_once_and_for_good(engine: Engine) -> None:
     world, view = World(engine), ended(5)
     title = {"video_title": schema.pack_last(3, "Old")}
-    world.insert([row_of(world, view, view_start=stamp(view.start_ms), watch_time=10, **title)], 9)
-    asyncio.run(finish_all(engine))
+    world.insert([row_of(world, view, view_start=stamp(view.start_ms), watch_time=10, **title)], 19)
+    asyncio.run(finish_all(engine, NOW_S - 7200))
     assert (world.count(schema.ROWS), world.count(schema.FINISHED)) == (0, 1)
     # The end moves by half an hour: the finished row's key changes.
     late = {"video_title": schema.pack_last(9, "New"), "watch_time": 99, "end_ms": view.end_ms + 1_800_000}
