@@ -77,10 +77,8 @@ async def _ten_million(views: int) -> list[Row]:
         rows = []
         for days in (1, 30):
             measured = await _measure(clickhouse, end_s, days)
-            [counted] = await clickhouse.rows(
-                f"SELECT count() AS n FROM ({_selection(end_s, days).views([])})",
-                _selection(end_s, days).parameters,
-            )
+            selection = await _selection(end_s, days).located(clickhouse)
+            [counted] = await clickhouse.rows(f"SELECT count() AS n FROM ({selection.views([])})", selection.parameters)
             rows += [_row(f"{name}, {_name(days)} ({counted['n']:,} views)", took) for name, took in measured.items()]
         rows.append(Row("disk per view", f"{await _disk_bytes(clickhouse) / views:.0f} B"))
     return rows
@@ -130,23 +128,26 @@ def _name(days: int) -> str:
 async def _merge(clickhouse: ClickHouse) -> None:
     """What the background does some day: a month at a time, or the engine's time limit ends it."""
     found = await clickhouse.rows(
-        f"SELECT DISTINCT partition_id AS id FROM system.parts WHERE active AND table = '{schema.ROWS}'"
+        f"SELECT DISTINCT partition_id AS id FROM system.parts WHERE active AND table = '{schema.FINISHED}'"
     )
     for row in found:
         try:
-            await clickhouse.command(f"OPTIMIZE TABLE {schema.ROWS} PARTITION ID '{row['id']}' FINAL", timeout_s=600)
+            await clickhouse.command(
+                f"OPTIMIZE TABLE {schema.FINISHED} PARTITION ID '{row['id']}' FINAL", timeout_s=600
+            )
         except errors.Unavailable:
             _say(f"month {row['id']} is not merged to one part: measured as it is")
 
 
 async def _workspaces(clickhouse: ClickHouse) -> list[str]:
-    rows = await clickhouse.rows(f"SELECT DISTINCT toString(workspace_id) AS id FROM {schema.ROWS}")
+    rows = await clickhouse.rows(f"SELECT DISTINCT toString(workspace_id) AS id FROM {schema.FINISHED}")
     return [row["id"] for row in rows]
 
 
 async def _disk_bytes(clickhouse: ClickHouse) -> int:
     [row] = await clickhouse.rows(
-        f"SELECT sum(bytes_on_disk) AS size FROM system.parts WHERE active AND table = '{schema.ROWS}'"
+        f"SELECT sum(bytes_on_disk) AS size FROM system.parts WHERE active"
+        f" AND table IN ('{schema.ROWS}', '{schema.FINISHED}')"
     )
     return int(row["size"])
 

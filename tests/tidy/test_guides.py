@@ -8,9 +8,10 @@ from pathlib import Path
 
 from tests.unit.keys.signing import KID, PLAYBACK_ID, WORKSPACE_ID, pair
 
-from fastpix_server.ingest import whip, whip_model
+from fastpix_server.ingest import rtp_recovery, whip, whip_model
 from fastpix_server.keys import service, tokens
-from fastpix_server.playback import signed_path
+from fastpix_server.media import storage
+from fastpix_server.playback import admission, cache, signed_path
 from fastpix_server.webhooks import courier, jobs, post, schedule, schemas, signing
 from fastpix_server.webhooks import service as webhooks
 
@@ -45,7 +46,7 @@ def test_the_limits_that_the_guide_of_whip_names_are_the_limits() -> None:
     assert f"({whip.MAX_SESSIONS} in each ingest process)" in guide
     assert f"connected after {whip.CONNECT_S:.0f} s" in guide
     assert f"sends nothing for {whip.SILENCE_S:.0f} s" in guide
-    assert f"one every {whip.KEY_FRAME_S:.0f} s" in guide
+    assert f"when the last is {rtp_recovery.KEY_EVERY_S:.0f} s old" in guide
 
 
 def test_the_recipe_for_webhooks_tells_a_genuine_delivery_from_others() -> None:
@@ -80,3 +81,11 @@ def test_the_limits_that_the_guide_of_webhooks_names_are_the_limits() -> None:
     assert (schemas.GRACE_S, schemas.GRACE_MAX_S) == (86_400, 7 * 86_400)  # "a day", "7 days"
     assert f"{signing.SECRET_BYTES} to {signing.SECRET_MAX_BYTES} bytes" in guide
     assert schedule.RETRY_S == (10, 60, 300, 1800, 7200, 21_600, 86_400)  # in words there
+
+
+def test_the_limits_that_the_guides_of_storage_and_playlists_name_are_the_limits() -> None:
+    stored, lists = ((ROOT / "docs" / "guide" / f"{name}.md").read_text() for name in ("storage", "playlists"))
+    assert f"the {storage.TOP_MEDIA} largest" in " ".join(stored.split())
+    assert f"until {cache.LOW_WATER:.0%} are left".replace("%", " %") in stored
+    assert (cache.UNUSED_S, cache.NOTE_EVERY_S) == (420, 300)  # seven minutes, and decision 49
+    assert f"most {admission.MAX_TOKENS}." in lists

@@ -96,6 +96,10 @@ def _respond(status: int, body: bytes, headers: Mapping[str, str] | None = None)
     return Response(body, status_code=status, headers=dict(headers or {}), media_type=JSON)
 
 
+# The variants of `inputs[]` (media/inputs.py).
+INPUT_KINDS = ("video", "watermark", "audio", "subtitle")
+
+
 def field_errors(found: Iterable[Mapping[str, Any]]) -> list[FieldError]:
     """pydantic's findings in the contract's words, each field once."""
     fields: dict[str, FieldError] = {}
@@ -118,7 +122,10 @@ def field_name(error: Mapping[str, Any]) -> str:
     if not loc or error["type"] == "json_invalid":
         return str(where)
     name = ""
-    for part in loc:
+    for i, part in enumerate(loc):
+        # Of a list of variants pydantic says which one it took: that is no part of the caller's body.
+        if part in INPUT_KINDS and i and isinstance(loc[i - 1], int):
+            continue
         name += f"[{part}]" if isinstance(part, int) else f".{part}" if name else str(part)
     return name[:255]
 

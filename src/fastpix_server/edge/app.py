@@ -16,6 +16,7 @@ from fastpix_server.edge.images import Images
 from fastpix_server.edge.licences import Licences
 from fastpix_server.edge.manifests import Manifests
 from fastpix_server.edge.player import Player
+from fastpix_server.edge.playlists import Playlists
 from fastpix_server.edge.segments import Segments
 from fastpix_server.edge.sheets import Sheets
 
@@ -31,6 +32,7 @@ def create_edge(context: EdgeContext) -> Starlette:
             *Licences(delivery).routes(),
             *Sheets(delivery).routes(),
             *BeaconScript(delivery).routes(),
+            *Playlists(delivery).routes(),
             *Player(context).routes(),
             *uploads.routes(context),
             *(whip.routes(context.whip) if context.whip is not None else ()),

@@ -4,9 +4,10 @@ Invariant: a range is only cut from the version that its ETag names; several ran
 whole, as the RFC allows.
 """
 
+import functools
 import hashlib
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Literal
 
 from starlette.requests import Request
@@ -45,20 +46,20 @@ def body(
     headers: Mapping[str, str] | None = None,
 ) -> Response:
     """`etag` without quotes, as it names exactly these bytes."""
+    conditions = request.headers
+    is_plain = request.method == "GET" and not ("range" in conditions or "if-none-match" in conditions)
+    if is_plain and headers is None:
+        return _Whole(data, _head_of_whole(media_type, etag, cache, len(data)))
     quoted = f'"{etag}"'
     common = {
-        **CORS,
-        "ETag": quoted,
-        "Cache-Control": cache,
-        "Accept-Ranges": "bytes",
-        "X-Content-Type-Options": "nosniff",
+        **_common(quoted, cache),
         **(headers or {}),
     }
-    if _names(request.headers.get("if-none-match", ""), quoted):
+    if _names(conditions.get("if-none-match", ""), quoted):
         return Response(status_code=304, headers=common)
     status, part = 200, data
-    wanted = request.headers.get("range")
-    if wanted is not None and request.headers.get("if-range", quoted) == quoted:
+    wanted = conditions.get("range")
+    if wanted is not None and conditions.get("if-range", quoted) == quoted:
         bounds = _bounds(wanted, len(data))
         if isinstance(bounds, _Outside):
             return Response(status_code=416, headers={**common, "Content-Range": f"bytes */{len(data)}"})
@@ -68,6 +69,31 @@ def body(
             common["Content-Range"] = f"bytes {first}-{last}/{len(data)}"
     common["Content-Length"] = str(len(part))
     return Response(b"" if request.method == "HEAD" else part, status, common, media_type)
+
+
+def _common(quoted: str, cache: str) -> dict[str, str]:
+    return {
+        **CORS,
+        "ETag": quoted,
+        "Cache-Control": cache,
+        "Accept-Ranges": "bytes",
+        "X-Content-Type-Options": "nosniff",
+    }
+
+
+class _Whole(Response):
+    """A body whose head was made before: a thousand players that wait for one playlist are answered at once."""
+
+    def __init__(self, data: bytes, head: Sequence[tuple[bytes, bytes]]) -> None:
+        self.status_code, self.body, self.background = 200, data, None
+        self.raw_headers = [*head]
+
+
+@functools.lru_cache(maxsize=256)  # the playlists of now, of some dozens of renditions
+def _head_of_whole(media_type: str, etag: str, cache: str, size_bytes: int) -> tuple[tuple[bytes, bytes], ...]:
+    quoted = f'"{etag}"'
+    headers = {**_common(quoted, cache), "Content-Length": str(size_bytes)}
+    return tuple(Response(None, 200, headers, media_type).raw_headers)
 
 
 def _names(condition: str, quoted: str) -> bool:

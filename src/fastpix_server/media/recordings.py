@@ -12,7 +12,7 @@ from fastpix_server.db.pool import Tx
 from fastpix_server.media import states, store, wire
 from fastpix_server.media.model import Media, Track
 from fastpix_server.media.states import Status
-from fastpix_server.outbox import events
+from fastpix_server.media.telling import tell
 from fastpix_server.playback import service as playback
 from fastpix_server.playback.recording import Recording
 
@@ -62,7 +62,7 @@ async def create(
     )
     await store.insert(tx, media)
     await playback.create_id(tx, workspace_id=workspace_id, target_id=media_id, access_policy=policy)
-    await _tell(tx, media, _CREATED[origin], "media_created")
+    await tell(tx, media, _CREATED[origin], "media_created")
     _log.info("media_created", media_id=media_id, workspace_id=workspace_id, origin=origin, stream_id=stream_id)
     return True
 
@@ -94,8 +94,8 @@ async def adopt(tx: Tx, media_id: str, recording: Recording, *, place: str, revi
         revision=revision,
         recording=recording,
     )
-    await _tell(tx, media, _READY[media.origin], "media_ready")
-    await _tell(tx, media, "video.media.ready", "media_ready")
+    await tell(tx, media, _READY[media.origin], "media_ready")
+    await tell(tx, media, "video.media.ready", "media_ready")
     _log.info("media_ready", media_id=media_id, duration_s=media.duration_s, origin=media.origin)
     return media
 
@@ -134,15 +134,3 @@ async def clips_page(
     )
     named = await playback.list_ids_of(tx, [m.id for m in found])
     return [wire.live_clip(m, named[m.id]) for m in found], total
-
-
-async def _tell(tx: Tx, media: Media, type: str, status: str) -> None:
-    await events.emit(
-        tx,
-        workspace_id=media.workspace_id,
-        type=type,
-        object_type="media",
-        object_id=media.id,
-        status=status,
-        data=wire.event_data(media, await playback.list_ids(tx, media.id)),
-    )

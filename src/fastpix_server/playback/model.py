@@ -55,6 +55,7 @@ class Target:
     source_key: str
     plan: Plan
     measured: Mapping[str, Measured]
+    other_source_keys: tuple[str, ...] = ()  # the files of an edit from 1 on
 
     @property
     def revision(self) -> str:

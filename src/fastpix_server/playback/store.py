@@ -4,7 +4,7 @@ Every function takes the caller's transaction. Times are the database's, so that
 """
 
 import dataclasses
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -167,12 +167,22 @@ async def find_content_key(tx: Tx, target_id: str) -> SealedKey | None:
     return None if row is None else SealedKey(str(row.key_id), bytes(row.sealed_key), bytes(row.iv))
 
 
-async def upsert_target(tx: Tx, *, target_id: str, workspace_id: str, source_key: str, place: str, plan: Plan) -> None:
+async def upsert_target(
+    tx: Tx,
+    *,
+    target_id: str,
+    workspace_id: str,
+    source_key: str,
+    other_source_keys: Sequence[str],
+    place: str,
+    plan: Plan,
+) -> None:
     await tx.execute(
         text(
-            "insert into playback_targets (id, workspace_id, kind, place, source_key, plan)"
-            " values (:id, :workspace_id, 'planned', :place, :source_key, :plan) on conflict (id) do update set"
-            " kind = excluded.kind, place = excluded.place, source_key = excluded.source_key, plan = excluded.plan,"
+            "insert into playback_targets (id, workspace_id, kind, place, source_key, other_source_keys, plan)"
+            " values (:id, :workspace_id, 'planned', :place, :source_key, :other_keys, :plan)"
+            " on conflict (id) do update set kind = excluded.kind, place = excluded.place,"
+            " source_key = excluded.source_key, other_source_keys = excluded.other_source_keys, plan = excluded.plan,"
             " payload = null, published_at = now()"
         ),
         {
@@ -180,6 +190,7 @@ async def upsert_target(tx: Tx, *, target_id: str, workspace_id: str, source_key
             "workspace_id": workspace_id,
             "place": place,
             "source_key": source_key,
+            "other_keys": list(other_source_keys),
             "plan": Json(plan_to_json(plan)),
         },
     )
@@ -235,7 +246,10 @@ async def find_target(tx: Tx, target_id: str) -> Target | None:
 
 async def find_any(tx: Tx, target_id: str) -> AnyTarget | None:
     result = await tx.execute(
-        text("select workspace_id, kind, place, source_key, plan, payload from playback_targets where id = :id"),
+        text(
+            "select workspace_id, kind, place, source_key, other_source_keys, plan, payload from playback_targets"
+            " where id = :id"
+        ),
         {"id": target_id},
     )
     row = result.mappings().one_or_none()
@@ -255,6 +269,7 @@ async def find_any(tx: Tx, target_id: str) -> AnyTarget | None:
         source_key=row["source_key"],
         plan=plan,
         measured=await _measured(tx, target_id, plan.revision),
+        other_source_keys=tuple(row["other_source_keys"]),
     )
 
 
@@ -307,6 +322,8 @@ async def delete_target(tx: Tx, target_id: str) -> None:
         ("playback_demands", "target_id"),
         ("playback_leases", "target_id"),
         ("playback_sizes", "target_id"),
+        ("playback_shelves", "target_id"),
+        ("playback_writes", "target_id"),
         ("playback_content_keys", "target_id"),
         ("playback_targets", "id"),
     ):

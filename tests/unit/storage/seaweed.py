@@ -16,6 +16,9 @@ import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
+from obstore.exceptions import BaseError
+from obstore.store import S3Store
+
 ACCESS_KEY = "test-access"
 SECRET_KEY = "test-secret"
 PLAIN_ACCESS_KEY = "plain-access"  # a user that may not make buckets
@@ -71,7 +74,7 @@ def _answers(endpoint: str) -> bool:
 
 @contextlib.contextmanager
 def running() -> Iterator[str]:
-    """The endpoint URL of a fresh server, without any bucket; the server is killed by its pid at the end."""
+    """The endpoint URL of a fresh server with one empty bucket; the server is killed by its pid at the end."""
     folder = Path(tempfile.mkdtemp(prefix="fastpix-weed-"))
     (folder / "s3.json").write_text(json.dumps(_config()))
     master, volume, filer, s3 = _free_ports(4)
@@ -92,12 +95,27 @@ def running() -> Iterator[str]:
                 sys.stderr.write((folder / "log").read_text()[-4000:])
                 raise RuntimeError("SeaweedFS did not start")
             time.sleep(0.1)
+        _make_bucket(endpoint, deadline)
         yield endpoint
     finally:
         process.kill()
         process.wait()
         log.close()
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def _make_bucket(endpoint: str, deadline: float) -> None:
+    """By the first object, as this server does for an admin. It answers a little before it can store anything."""
+    store = S3Store(BUCKET, config=options(endpoint), client_options={"allow_http": True})
+    while True:
+        try:
+            store.put("first", b"")
+            store.delete("first")
+            return
+        except BaseError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.1)
 
 
 def options(endpoint: str) -> dict[str, str]:
