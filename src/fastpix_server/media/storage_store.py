@@ -10,6 +10,12 @@ from fastpix_server.db.pool import Tx
 
 _SIZES = "source_bytes, cache_bytes, made_bytes, recording_bytes"
 _TOTAL = "source_bytes + cache_bytes + made_bytes + recording_bytes"
+_SUMS = (
+    ", ".join(f"coalesce(sum({name}), 0) as {name}" for name in _SIZES.split(", "))
+    + ", coalesce(sum(object_count), 0) as object_count, count(*) as media_count"
+)
+_TOTALS = f"select {_SUMS} from media_storage"  # noqa: S608 fixed names
+_TOTALS_OF = f"{_TOTALS} s join media m on m.id = s.media_id where m.workspace_id = :workspace_id"
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -87,15 +93,7 @@ async def page(tx: Tx, workspace_id: str, *, limit: int, skip: int) -> list[Coun
 
 async def totals(tx: Tx, workspace_id: str | None = None) -> tuple[Sizes, int, int]:
     """Bytes, objects and media of a workspace, or of all of them."""
-    summed = ", ".join(f"coalesce(sum({name}), 0) as {name}" for name in _SIZES.split(", "))
-    result = await tx.execute(
-        text(
-            f"select {summed}, coalesce(sum(object_count), 0) as object_count, count(*) as media_count"  # noqa: S608
-            " from media m join media_storage s on s.media_id = m.id"
-            " where cast(:workspace_id as uuid) is null or m.workspace_id = :workspace_id"
-        ),
-        {"workspace_id": workspace_id},
-    )
+    result = await tx.execute(text(_TOTALS if workspace_id is None else _TOTALS_OF), {"workspace_id": workspace_id})
     row = result.mappings().one()
     return _sizes(row), int(row["object_count"]), int(row["media_count"])
 
