@@ -6,7 +6,7 @@ from pathlib import Path
 
 from tests.unit.keys.signing import KID, PLAYBACK_ID, WORKSPACE_ID, pair
 
-from fastpix_server.ingest import whip, whip_model
+from fastpix_server.ingest import rtp_recovery, whip, whip_model
 from fastpix_server.keys import service, tokens
 from fastpix_server.playback import signed_path
 
@@ -41,4 +41,4 @@ def test_the_limits_that_the_guide_of_whip_names_are_the_limits() -> None:
     assert f"({whip.MAX_SESSIONS} in each ingest process)" in guide
     assert f"connected after {whip.CONNECT_S:.0f} s" in guide
     assert f"sends nothing for {whip.SILENCE_S:.0f} s" in guide
-    assert f"one every {whip.KEY_FRAME_S:.0f} s" in guide
+    assert f"one every {rtp_recovery.KEY_EVERY_S:.0f} s, and at once after a loss" in guide
