@@ -46,7 +46,7 @@ def test_the_limits_that_the_guide_of_whip_names_are_the_limits() -> None:
     assert f"({whip.MAX_SESSIONS} in each ingest process)" in guide
     assert f"connected after {whip.CONNECT_S:.0f} s" in guide
     assert f"sends nothing for {whip.SILENCE_S:.0f} s" in guide
-    assert f"when the last is {rtp_recovery.KEY_EVERY_S:.0f} s old" in guide
+    assert f"one every {rtp_recovery.KEY_EVERY_S:.0f} s, and at once after a loss" in guide
 
 
 def test_the_recipe_for_webhooks_tells_a_genuine_delivery_from_others() -> None:
