@@ -23,8 +23,6 @@ OPEN_S = 7200
 _DAY_S = 86_400
 _MADE = "made_views"
 _STATEMENT_S = 600.0
-# The engine's own limit is for dashboards.
-_PATIENT = f" SETTINGS max_execution_time = {_STATEMENT_S:.0f}"
 
 _BROWSERS = ("Chrome", "Safari", "Firefox", "Edge", "Samsung Internet", "Opera")
 _SYSTEMS = ("Windows", "macOS", "iOS", "Android", "Linux", "tvOS", "Tizen", "webOS")
@@ -56,7 +54,7 @@ async def _finish(clickhouse: ClickHouse) -> None:
     values = ", ".join(columns_ddl())
     await clickhouse.command(
         f"INSERT INTO {schema.FINISHED} (workspace_id, view_id, covers, {values})"
-        f" SELECT workspace_id, view_id, 1, {values} FROM ({reading.finished_of(_MADE)}){_PATIENT}",
+        f" SELECT workspace_id, view_id, 1, {values} FROM ({reading.finished_of(_MADE)})",
         timeout_s=_STATEMENT_S,
     )
 
@@ -75,7 +73,7 @@ async def _copy(clickhouse: ClickHouse, copy: int, earlier_s: int) -> None:
     await clickhouse.command(
         # In a SELECT of its own: a name in WHERE would mean the changed value.
         f"INSERT INTO {schema.FINISHED} SELECT * REPLACE ({changed}) FROM (SELECT * FROM {schema.FINISHED}"
-        f" WHERE covers > 0){_PATIENT}, prefer_column_name_to_alias = 1",
+        f" WHERE covers > 0)",
         timeout_s=_STATEMENT_S,
     )
 
@@ -84,9 +82,7 @@ async def _insert(clickhouse: ClickHouse, table: str, which: range, total: int, 
     columns = {**_KEYS, **_columns(total, end_s, days)}
     names, values = ", ".join(columns), ", ".join(f"{value} AS {name}" for name, value in columns.items())
     source = f"(SELECT number AS n FROM numbers({which.start}, {len(which)}))"
-    await clickhouse.command(
-        f"INSERT INTO {table} ({names}) SELECT {values} FROM {source}{_PATIENT}", timeout_s=_STATEMENT_S
-    )
+    await clickhouse.command(f"INSERT INTO {table} ({names}) SELECT {values} FROM {source}", timeout_s=_STATEMENT_S)
 
 
 def _hash(salt: int, below: int) -> str:
