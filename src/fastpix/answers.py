@@ -172,7 +172,8 @@ def modern(value: Any) -> Any:
     `duration` was `HH:MM:SS[.fff]`; `mp4Support` was one word.
     """
     if isinstance(value, list):
-        return [modern(item) for item in cast("list[Any]", value)]
+        items: list[Any] = value
+        return [modern(item) for item in items]
     if not isinstance(value, dict):
         return value
     made: dict[str, Any] = {

@@ -215,7 +215,8 @@ def _text(value: object) -> str:
 def _fields(value: object) -> tuple[FieldFault, ...]:
     """Whatever the server sent; an entry of another shape is left out."""
     found: list[FieldFault] = []
-    for item in cast("list[Any]", value) if isinstance(value, list) else []:
+    items: list[Any] = value if isinstance(value, list) else []
+    for item in items:
         if isinstance(item, dict):
             fault = cast("dict[str, Any]", item)
             found.append(FieldFault(_text(fault.get("field")), _text(fault.get("message"))))
