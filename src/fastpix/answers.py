@@ -8,7 +8,7 @@ client; the spellings of older API generations become the current ones.
 from __future__ import annotations
 
 import contextvars
-from collections.abc import Generator, Mapping
+from collections.abc import Generator, Iterable, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar, cast
@@ -172,8 +172,7 @@ def modern(value: Any) -> Any:
     `duration` was `HH:MM:SS[.fff]`; `mp4Support` was one word.
     """
     if isinstance(value, list):
-        items: list[Any] = value
-        return [modern(item) for item in items]
+        return [modern(item) for item in cast("Iterable[Any]", value)]
     if not isinstance(value, dict):
         return value
     made: dict[str, Any] = {

@@ -29,7 +29,7 @@ Invariants: no text of an error holds a password or an Authorization header.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 if TYPE_CHECKING:
@@ -215,8 +215,7 @@ def _text(value: object) -> str:
 def _fields(value: object) -> tuple[FieldFault, ...]:
     """Whatever the server sent; an entry of another shape is left out."""
     found: list[FieldFault] = []
-    items: list[Any] = value if isinstance(value, list) else []
-    for item in items:
+    for item in cast("Iterable[Any]", value) if isinstance(value, list) else ():
         if isinstance(item, dict):
             fault = cast("dict[str, Any]", item)
             found.append(FieldFault(_text(fault.get("field")), _text(fault.get("message"))))

@@ -41,6 +41,10 @@ class Retries:
         return full_s * random.uniform(0.5, 1)  # no secret: it spreads clients
 
 
+def _none() -> dict[str, str]:
+    return {}
+
+
 NO_RETRIES = Retries(attempts=1)
 
 
@@ -50,7 +54,7 @@ class Options:
 
     timeout_s: float = 30.0
     retries: Retries = field(default_factory=Retries)
-    headers: Mapping[str, str] = field(default_factory=dict)
+    headers: Mapping[str, str] = field(default_factory=_none)
     idempotency_key: str | None = None
 
     def __post_init__(self) -> None:
