@@ -59,7 +59,7 @@ class Playing:
         self.storage = storage
         self._stack = contextlib.AsyncExitStack()
 
-    async def edge(self, *, wait_s: float = 20.0, licences: LicenceServers | None = None) -> httpx.AsyncClient:
+    async def edge(self, *, wait_s: float = 100.0, licences: LicenceServers | None = None) -> httpx.AsyncClient:
         """One more edge process, as far as anything can tell."""
         app = await self.edge_app(wait_s=wait_s, licences=licences)
         transport = httpx.ASGITransport(app)
@@ -71,7 +71,7 @@ class Playing:
         return client
 
     async def edge_app(  # type: ignore[no-untyped-def]
-        self, *, wait_s: float = 20.0, licences: LicenceServers | None = None
+        self, *, wait_s: float = 100.0, licences: LicenceServers | None = None
     ):
         listener = Listener(self.url)
         asking = await self._stack.enter_async_context(aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)))

@@ -263,7 +263,7 @@ async def test_dead_silent_and_stuck_targets_delay_nobody(
     assert full._queue._size < 8 << 20
     began_s = asyncio.get_running_loop().time()
     await asyncio.gather(good.close(), dead.close(), quiet.close(), full.close())
-    assert asyncio.get_running_loop().time() - began_s < 10
+    assert asyncio.get_running_loop().time() - began_s < 30
     for server in (silent, stuck):
         server.close()
 

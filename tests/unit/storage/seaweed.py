@@ -24,7 +24,7 @@ SECRET_KEY = "test-secret"
 PLAIN_ACCESS_KEY = "plain-access"  # a user that may not make buckets
 PLAIN_SECRET_KEY = "plain-secret"
 BUCKET = "objects"
-START_S = 40.0  # SeaweedFS elects a master before its S3 gateway answers
+START_S = 120.0  # SeaweedFS elects a master before its S3 gateway answers
 
 
 def _free_ports(count: int) -> list[int]:
@@ -72,6 +72,16 @@ def _answers(endpoint: str) -> bool:
     return True
 
 
+def _stores(filer: str) -> bool:
+    """The gateway answers before there is a volume to write to; then every first write fails."""
+    try:
+        urllib.request.urlopen(urllib.request.Request(f"{filer}/ready", b"now", method="PUT"), timeout=10)
+        urllib.request.urlopen(urllib.request.Request(f"{filer}/ready", method="DELETE"), timeout=10)
+    except OSError:
+        return False
+    return True
+
+
 @contextlib.contextmanager
 def running() -> Iterator[str]:
     """The endpoint URL of a fresh server with one empty bucket; the server is killed by its pid at the end."""
@@ -90,7 +100,7 @@ def running() -> Iterator[str]:
     endpoint = f"http://127.0.0.1:{s3}"
     try:
         deadline = time.monotonic() + START_S
-        while not _answers(endpoint):
+        while not (_answers(endpoint) and _stores(f"http://127.0.0.1:{filer}")):
             if process.poll() is not None or time.monotonic() > deadline:
                 sys.stderr.write((folder / "log").read_text()[-4000:])
                 raise RuntimeError("SeaweedFS did not start")
