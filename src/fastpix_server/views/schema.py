@@ -324,14 +324,14 @@ DERIVED: tuple[Derived, ...] = (
     ),
     Derived(
         "player_resolution",
-        "if(player_width > 0 AND player_height > 0,"
-        " concat(toString(toInt64(player_width)), 'x', toString(toInt64(player_height))), '')",
+        "ifNull(if(player_width > 0 AND player_height > 0,"
+        " concat(toString(toInt64(player_width)), 'x', toString(toInt64(player_height))), ''), '')",
         ("player_width", "player_height"),
     ),
     Derived(
         "video_resolution",
-        "if(video_source_width > 0 AND video_source_height > 0,"
-        " concat(toString(toInt64(video_source_height)), 'X', toString(toInt64(video_source_width))), '')",
+        "ifNull(if(video_source_width > 0 AND video_source_height > 0,"
+        " concat(toString(toInt64(video_source_height)), 'X', toString(toInt64(video_source_width))), ''), '')",
         ("video_source_width", "video_source_height"),
     ),
     Derived(
