@@ -1,27 +1,41 @@
 # make run   the whole platform on embedded defaults, in the foreground
 # make test  linters, types, import rules and every test
+# make newcomer  in a fresh VENV: the platform without anything of the tests; starts, takes a video, plays it
+# make soak  the tests that search at random or kill again and again, for an hour instead of seconds
 
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 PYTEST_WORKERS ?= 2
 
-.PHONY: run test web lint clean
+.PHONY: run newcomer test soak ready web lint clean
 
 run: $(VENV)/.server $(VENV)/.srt
 	@$(MAKE) --no-print-directory web || echo "THE PLAYER PAGE IS NOT BUILT (see above); everything else works. Try again: make web"
 	$(BIN)/fastpix up
 
-test: $(VENV)/.test $(VENV)/.peers web lint
-	$(BIN)/pytest -n $(PYTEST_WORKERS)
+newcomer: $(VENV)/.server web
+	$(BIN)/python tests/newcomer.py
+
+# A worker that has nothing left takes over from the end of the other's list: fixtures stay together, no long tail.
+test: ready lint
+	$(BIN)/pytest -n $(PYTEST_WORKERS) --dist worksteal
+
+soak: ready
+	HYPOTHESIS_PROFILE=thorough SOAK_ROUNDS=20 $(BIN)/pytest --timeout 3600 tests/faults tests/unit
+
+# Wheels, Debian packages and the players come from three places: they are fetched at the same time.
+ready:
+	@$(MAKE) --no-print-directory -j3 $(VENV)/.test $(VENV)/.peers $(VENV)/.web
 
 # The players of the player page, pinned by web/package-lock.json; nothing is loaded from elsewhere at run time.
 web: $(VENV)/.web
 
-lint: $(VENV)/.test
+lint: | $(VENV)/.test
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/mypy --python-version 3.10 src/fastpix
 	$(BIN)/lint-imports
 
 # Stamps: what they stand for is done again only when pyproject.toml changes.
@@ -33,12 +47,12 @@ $(VENV)/.server: pyproject.toml | $(BIN)/python
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[server]'
 	touch $@
 
-$(VENV)/.test: pyproject.toml $(VENV)/.server
+$(VENV)/.test: pyproject.toml | $(BIN)/python
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[server,test]'
-	touch $@
+	touch $(VENV)/.server $@
 
-$(VENV)/.web: web/package-lock.json | $(VENV)/.server
-	$(BIN)/python -m fastpix_server.edge.web_build
+$(VENV)/.web: web/package-lock.json | $(BIN)/python
+	PYTHONPATH=src $(BIN)/python -m fastpix_server.edge.web_build
 	touch $@
 
 # A browser, publishers and a proxy that are not ours. Where one is missing, its tests skip and say so.

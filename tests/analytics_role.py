@@ -42,7 +42,7 @@ class AnalyticsRole:
                 assert self.process is not None
                 assert self.process.poll() is None, "the analytics role ended"
                 try:
-                    # Made after view_rows: both tables are there.
+                    # Made last: all tables are there.
                     found = await clickhouse.rows(
                         "SELECT name FROM system.tables WHERE name = {name:String}", {"name": schema.EVENTS}
                     )

@@ -306,15 +306,15 @@ def _frames(count: int, fps: Fraction, size: tuple[int, int]) -> Iterator[bytes]
 def _sound(seconds: float, rate_hz: int, channels: int) -> bytes:
     count = int(seconds * rate_hz)
     quiet = np.convolve(np.random.default_rng(2).normal(0, 600, count), np.ones(8) / 8, "same")
-    click = 12000 * _click(rate_hz)
+    loud = 12000 * click(rate_hz)
     for second in range(int(np.ceil(seconds))):
-        end = min(count, second * rate_hz + len(click))
-        quiet[second * rate_hz : end] += click[: end - second * rate_hz]
+        end = min(count, second * rate_hz + len(loud))
+        quiet[second * rate_hz : end] += loud[: end - second * rate_hz]
     samples = np.clip(quiet, -32768, 32767).astype("<i2")
     return np.repeat(samples[:, None], channels, 1).tobytes()
 
 
-def _click(rate_hz: int) -> np.ndarray:
+def click(rate_hz: int) -> np.ndarray:
     t = np.arange(int(CLICK_S * rate_hz)) / rate_hz
     return np.sin(2 * np.pi * 1000 * t) * np.hanning(len(t))
 
@@ -322,9 +322,9 @@ def _click(rate_hz: int) -> np.ndarray:
 # -- looking at what came out ------------------------------------------------------------------------------------
 
 
-def frame_numbers(*arguments: str, fps: Fraction | None = None) -> np.ndarray:
+def frame_numbers(*arguments: str, fps: Fraction | None = None, warnings: list[str] | None = None) -> np.ndarray:
     """The number that each decoded frame carries. `arguments` are ffmpeg's up to and with -i; `fps` resamples first."""
-    return _numbers(_gray(arguments, fps))
+    return _numbers(_gray(arguments, fps, warnings))
 
 
 def flash_frames(*arguments: str, fps: Fraction | None = None) -> np.ndarray:
@@ -338,7 +338,7 @@ def click_samples(*arguments: str, rate_hz: int = 48000, stream: str = "0:a:0") 
     filters = ["-af", f"aresample={rate_hz}:async=1:first_pts=0"]
     out = ["-map", stream, *filters, "-ac", "1", "-f", "s16le", "-"]
     pcm = np.frombuffer(ffmpeg(*arguments, *out), "<i2").astype(float)
-    match = np.correlate(pcm, _click(rate_hz), "valid") if len(pcm) > rate_hz // 10 else np.zeros(0)
+    match = np.correlate(pcm, click(rate_hz), "valid") if len(pcm) > rate_hz // 10 else np.zeros(0)
     found = []
     for second in range(-(-len(pcm) // rate_hz)):
         low = max(0, second * rate_hz - rate_hz // 2)
@@ -352,11 +352,11 @@ def decoded_md5(*arguments: str, stream: str = "0:v:0") -> str:
     return ffmpeg(*arguments, "-map", stream, "-f", "md5", "-").decode().strip()
 
 
-def _gray(arguments: tuple[str, ...], fps: Fraction | None) -> np.ndarray:
+def _gray(arguments: tuple[str, ...], fps: Fraction | None, warnings: list[str] | None = None) -> np.ndarray:
     grid = f"fps=fps={fps.numerator}/{fps.denominator}:start_time=0," if fps else ""
     filters = f"{grid}scale=64:36:flags=area,format=gray"
     out = ["-map", "0:v:0", "-vf", filters, "-fps_mode", "passthrough", "-f", "rawvideo", "-"]
-    return np.frombuffer(ffmpeg(*arguments, *out), np.uint8).reshape(-1, 36, 64)
+    return np.frombuffer(ffmpeg(*arguments, *out, warnings=warnings), np.uint8).reshape(-1, 36, 64)
 
 
 def _numbers(gray: np.ndarray) -> np.ndarray:
@@ -364,11 +364,14 @@ def _numbers(gray: np.ndarray) -> np.ndarray:
     return (bars * (1 << np.arange(_BITS))).sum(1)
 
 
-def ffmpeg(*arguments: str) -> bytes:
-    """Run ffmpeg to the end; its complaint is the exception's text."""
-    done = subprocess.run([FFMPEG, "-nostdin", "-v", "error", "-y", *arguments], capture_output=True, timeout=170)
+def ffmpeg(*arguments: str, warnings: list[str] | None = None) -> bytes:
+    """Run ffmpeg to the end; its complaint is the exception's text. What it only warned of goes to `warnings`."""
+    level = "error" if warnings is None else "warning"
+    done = subprocess.run([FFMPEG, "-nostdin", "-v", level, "-y", *arguments], capture_output=True, timeout=170)
     if done.returncode:
         raise RuntimeError(f"ffmpeg: {done.stderr.decode(errors='replace')[-800:]}")
+    if warnings is not None:
+        warnings.append(done.stderr.decode(errors="replace"))
     return done.stdout
 
 
@@ -397,21 +400,8 @@ def _subtitled(out: Path) -> None:
     with tempfile.TemporaryDirectory(dir=cache_dir()) as folder:
         words = Path(folder) / "s.srt"
         words.write_text("1\n00:00:01,000 --> 00:00:03,000\nHello\n")
-        ffmpeg(
-            "-i",
-            str(make("plain")),
-            "-i",
-            str(words),
-            "-map",
-            "0",
-            "-map",
-            "1",
-            "-c",
-            "copy",
-            "-c:s",
-            "mov_text",
-            str(out),
-        )
+        taken = ("-map", "0", "-map", "1", "-c", "copy", "-c:s", "mov_text")
+        ffmpeg("-i", str(make("plain")), "-i", str(words), *taken, str(out))
 
 
 def _many_streams(out: Path) -> None:

@@ -128,10 +128,15 @@ async def feed_in_time(sink: Sink, publication: Publication, *, speed: float = 2
 
 
 class FakePublisher:
-    """The transport's side of a connection: remembers that it was kicked."""
+    """The transport's side of a connection: remembers that it was kicked, and what it was asked for."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, has_keys_on_demand: bool = False) -> None:
+        self.has_keys_on_demand = has_keys_on_demand
         self.kicked: list[str] = []
+        self.asked = 0
+
+    def ask_for_key_frame(self) -> None:
+        self.asked += 1
 
     def kick(self, reason: str) -> None:
         self.kicked.append(reason)

@@ -5,7 +5,7 @@ import contextlib
 import dataclasses
 import inspect
 import socket
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from http.cookiejar import DefaultCookiePolicy
 from pathlib import Path
 
@@ -59,7 +59,7 @@ class Playing:
         self.storage = storage
         self._stack = contextlib.AsyncExitStack()
 
-    async def edge(self, *, wait_s: float = 20.0, licences: LicenceServers | None = None) -> httpx.AsyncClient:
+    async def edge(self, *, wait_s: float = 100.0, licences: LicenceServers | None = None) -> httpx.AsyncClient:
         """One more edge process, as far as anything can tell."""
         app = await self.edge_app(wait_s=wait_s, licences=licences)
         transport = httpx.ASGITransport(app)
@@ -71,7 +71,7 @@ class Playing:
         return client
 
     async def edge_app(  # type: ignore[no-untyped-def]
-        self, *, wait_s: float = 20.0, licences: LicenceServers | None = None
+        self, *, wait_s: float = 100.0, licences: LicenceServers | None = None
     ):
         listener = Listener(self.url)
         asking = await self._stack.enter_async_context(aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)))
@@ -107,7 +107,7 @@ class Playing:
         self._stack.push_async_callback(stop)
         base = f"http://127.0.0.1:{port}"
         async with httpx.AsyncClient() as client:
-            for _ in range(100):
+            for _ in range(1200):
                 with contextlib.suppress(httpx.TransportError):
                     await client.get(base + "/")
                     return base
@@ -140,16 +140,21 @@ class Playing:
         access_policy: AccessPolicy = "public",
         restrictions: dict[str, object] | None = None,
         workspace_id: str | None = None,
+        others: Sequence[Path] = (),
     ) -> Published:
         media_id, workspace_id = ids.new_uuid(), workspace_id or ids.new_uuid()
         key = f"sources/{media_id}/original"
         await self.storage.objects.put(key, source.read_bytes())
+        other_keys = [f"sources/{media_id}/{position}" for position in range(1, len(others) + 1)]
+        for other_key, path in zip(other_keys, others, strict=True):
+            await self.storage.objects.put(other_key, path.read_bytes())
         async with self.db.unit() as tx:
             await service.publish(
                 tx,
                 target_id=media_id,
                 workspace_id=workspace_id,
                 source_key=key,
+                other_source_keys=other_keys,
                 place=f"media/{media_id}/{plan.revision}",
                 plan=plan,
             )
@@ -172,7 +177,7 @@ class Playing:
         await self._stack.aclose()
 
 
-async def until(condition: Callable[[], object], timeout_s: float = 15.0) -> None:
+async def until(condition: Callable[[], object], timeout_s: float = 60.0) -> None:
     """`condition` may be a coroutine function."""
     async with asyncio.timeout(timeout_s):
         while True:

@@ -14,6 +14,7 @@ import httpx
 import psutil
 
 READY_TIMEOUT_S = 90  # a busy machine of two cores; an idle one takes three
+STOP_TIMEOUT_S = 60  # ten are promised to a machine that does nothing else
 
 
 def free_port() -> int:
@@ -117,7 +118,7 @@ class RunningPlatform:
             return
         self.process.send_signal(signal.SIGTERM)
         try:
-            self.process.wait(15)
+            self.process.wait(STOP_TIMEOUT_S)
         except subprocess.TimeoutExpired:
             self.process.kill()
             self.process.wait(10)

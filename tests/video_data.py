@@ -30,7 +30,9 @@ class Engine:
     def run(self, sql: str) -> None:
         self._engine.run(Statement(sql))
 
-    async def rows(self, sql: str, parameters: Mapping[str, Any] | None = None) -> list[dict[str, Any]]:
+    async def rows(
+        self, sql: str, parameters: Mapping[str, Any] | None = None, *, timeout_s: float = 30.0
+    ) -> list[dict[str, Any]]:
         return await asyncio.to_thread(self.ask, sql, parameters or {})
 
     def ask(self, sql: str, parameters: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -44,6 +46,9 @@ class Engine:
         bound = {name: clickhouse._bound(value) for name, value in (parameters or {}).items()}
         return (await asyncio.to_thread(self._engine.run, Statement(sql, None, bound, {}, format))).body
 
+    async def command(self, sql: str, *, timeout_s: float = 30.0) -> None:
+        await asyncio.to_thread(self.run, sql)
+
     def insert(self, table: str, rows: Iterable[Mapping[str, Any]]) -> None:
         lines = "\n".join(json.dumps(row) for row in rows)
         if lines:
@@ -51,7 +56,7 @@ class Engine:
 
     def merge(self) -> None:
         """What the background does some day."""
-        for table in (schema.ROWS, schema.EVENTS):
+        for table in (schema.ROWS, schema.FINISHED, schema.EVENTS):
             self.run(f"OPTIMIZE TABLE {table} FINAL")
 
     def watch(self, workspace_id: str, view_id: str, **columns: Any) -> None:

@@ -1,13 +1,15 @@
 """Views with made-up distributions, by the engine's own SQL: the same number gives the same view on any machine.
 
-As flushed segments leave them: one row with everything about a view, and for one view in ten another row with its
-beginning only, which a merge folds into the first. 20 workspaces, of which the largest has four views in ten.
+As an installation has them: views that ended before the last OPEN_S are finished, the others are open, one row each.
+They are finished by the expressions of the job without its merge, which would take most of the time. 20 workspaces, of
+which the largest has four views in ten.
 """
 
 import uuid
 
-from fastpix_server.views import schema
+from fastpix_server.views import reading, schema
 from fastpix_server.views.clickhouse import ClickHouse
+from fastpix_server.views.finished import columns_ddl
 
 WORKSPACES = 20
 LARGEST = str(uuid.UUID(int=1))
@@ -16,10 +18,11 @@ VIDEOS = 5_000
 VIEWERS = 300_000
 # One statement's memory: 110 columns of so many rows.
 PIECE = 100_000
+# Views that ended lately: an hour of silence and the time that finishing waits, rounded up.
+OPEN_S = 7200
 _DAY_S = 86_400
+_MADE = "made_views"
 _STATEMENT_S = 600.0
-# The engine's own limit is for dashboards.
-_PATIENT = f" SETTINGS max_execution_time = {_STATEMENT_S:.0f}"
 
 _BROWSERS = ("Chrome", "Safari", "Firefox", "Edge", "Samsung Internet", "Opera")
 _SYSTEMS = ("Windows", "macOS", "iOS", "Android", "Linux", "tvOS", "Tizen", "webOS")
@@ -34,47 +37,52 @@ async def fill(clickhouse: ClickHouse, views: int, end_s: int, *, copies: int = 
     """`views` views that end evenly over the DAYS before `end_s`. With `copies` one part of them is computed, and the
     others are that part again, earlier and under other ids: quicker, and as new to the engine."""
     own, days = views // copies, DAYS / copies
-    for first in range(0, own, PIECE):
-        await _insert(clickhouse, first, min(PIECE, own - first), own, end_s, days)
+    opened = int(own * OPEN_S / (days * _DAY_S))
+    await clickhouse.command(f"CREATE TABLE {_MADE} AS {schema.ROWS} ENGINE = Memory")
+    for first in range(0, own - opened, PIECE):
+        which = range(first, min(first + PIECE, own - opened))
+        await _insert(clickhouse, _MADE, which, own, end_s, days)
+        await _finish(clickhouse)
+        await clickhouse.command(f"TRUNCATE TABLE {_MADE}")
+    await clickhouse.command(f"DROP TABLE {_MADE}")
     for copy in range(1, copies):
-        await _copy(clickhouse, copy, int(copy * days * _DAY_S), end_s, days)
+        await _copy(clickhouse, copy, int(copy * days * _DAY_S))
+    await _insert(clickhouse, schema.ROWS, range(own - opened, own), own, end_s, days)
 
 
-async def _copy(clickhouse: ClickHouse, copy: int, earlier_s: int, end_s: int, days: float) -> None:
+async def _finish(clickhouse: ClickHouse) -> None:
+    values = ", ".join(columns_ddl())
+    await clickhouse.command(
+        f"INSERT INTO {schema.FINISHED} (workspace_id, view_id, covers, {values})"
+        f" SELECT workspace_id, view_id, 1, {values} FROM ({reading.finished_of(_MADE)})",
+        timeout_s=_STATEMENT_S,
+    )
+
+
+async def _copy(clickhouse: ClickHouse, copy: int, earlier_s: int) -> None:
     shift = f"toIntervalSecond({earlier_s})"
     times = ("view_start", "last_event_at", "received_first_at", "received_last_at")
     changed = ", ".join(
         [
             f"reinterpretAsUUID(sipHash128(view_id, {copy})) AS view_id",
-            # Hours stay hours only if the shift is of whole hours, which DAYS / copies is not always.
-            f"toStartOfHour(last_event_at - {shift}) AS hour",
+            "0 AS covers",  # marks a copy
             f"arrayMap(p -> (p.1 - {shift}, p.2), bitrates) AS bitrates",
             *(f"{name} - {shift} AS {name}" for name in times),
         ]
     )
-    begin_s = end_s - int(days * _DAY_S)
     await clickhouse.command(
-        # In a SELECT of its own: a name in WHERE would mean the shifted value.
-        f"INSERT INTO {schema.ROWS} SELECT * REPLACE ({changed}) FROM (SELECT * FROM {schema.ROWS}"
-        f" WHERE hour >= toStartOfHour(toDateTime({begin_s}))){_PATIENT}, prefer_column_name_to_alias = 1",
+        # In a SELECT of its own: a name in WHERE would mean the changed value.
+        f"INSERT INTO {schema.FINISHED} SELECT * REPLACE ({changed}) FROM (SELECT * FROM {schema.FINISHED}"
+        f" WHERE covers > 0)",
         timeout_s=_STATEMENT_S,
     )
 
 
-async def _insert(clickhouse: ClickHouse, first: int, count: int, total: int, end_s: int, days: float) -> None:
+async def _insert(clickhouse: ClickHouse, table: str, which: range, total: int, end_s: int, days: float) -> None:
     columns = {**_KEYS, **_columns(total, end_s, days)}
     names, values = ", ".join(columns), ", ".join(f"{value} AS {name}" for name, value in columns.items())
-    source = f"(SELECT number AS n FROM numbers({first}, {count}))"
-    await clickhouse.command(
-        f"INSERT INTO {schema.ROWS} ({names}) SELECT {values} FROM {source}{_PATIENT}", timeout_s=_STATEMENT_S
-    )
-    begun = {name: columns[name] for name in (*_KEYS, "view_start", "last_event_at", "received_last_at")}
-    begun |= {"given_viewer_id": columns["given_viewer_id"], "given_video_id": columns["given_video_id"]}
-    names, values = ", ".join(begun), ", ".join(f"{value} AS {name}" for name, value in begun.items())
-    await clickhouse.command(
-        f"INSERT INTO {schema.ROWS} ({names}) SELECT {values} FROM {source} WHERE n % 10 = 0{_PATIENT}",
-        timeout_s=_STATEMENT_S,
-    )
+    source = f"(SELECT number AS n FROM numbers({which.start}, {len(which)}))"
+    await clickhouse.command(f"INSERT INTO {table} ({names}) SELECT {values} FROM {source}", timeout_s=_STATEMENT_S)
 
 
 def _hash(salt: int, below: int) -> str:

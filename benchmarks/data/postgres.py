@@ -36,7 +36,8 @@ class Twin:
     async def take(self, clickhouse: ClickHouse, selections: Iterable[Selection]) -> None:
         """Copies what an export of each selection would hold."""
         names = ", ".join(("workspace_id", *export.HEADER))
-        for one in selections:
+        for selection in selections:
+            one = await selection.located(clickhouse)
             sql = f"SELECT toString({{workspace_id:UUID}}) AS w, {export._columns()} FROM ({one.views(export._STORED)})"
             data = await clickhouse.raw(sql, one.parameters, format="CSV", timeout_s=120)
             with (

@@ -38,7 +38,7 @@ def ten_million() -> list[Row]:
 async def _million(views: int) -> list[Row]:
     end_s = int(time.time())
     async with analytics() as clickhouse:
-        await population.fill(clickhouse, views, end_s)
+        await population.fill(clickhouse, views, end_s, copies=10)
         _say("filled")
         with tempfile.TemporaryDirectory(prefix="fastpix-bench-pg-") as folder, Twin(Path(folder)) as twin:
             for workspace in await _workspaces(clickhouse):
@@ -47,14 +47,13 @@ async def _million(views: int) -> list[Row]:
                 await twin.take(clickhouse, (Selection(workspace, span) for span in _pieces(end_s, days)))
             twin.settle()
             _say("copied")
-            before = await _measure(clickhouse, end_s, 30)
             await _merge(clickhouse)
             month = await _measure(clickhouse, end_s, 30)
             selection = Selection(population.LARGEST, _days(end_s, 30))
             rows = []
             for name, took in month.items():
                 theirs = twin.seconds(name, selection, 3) if name in POSTGRES else []
-                rows.append(_row(f"{name}, 30 days", took, before[name], theirs))
+                rows.append(_row(f"{name}, 30 days", took, theirs))
             disk = await _disk_bytes(clickhouse)
             rows.append(
                 Row(
@@ -77,10 +76,8 @@ async def _ten_million(views: int) -> list[Row]:
         rows = []
         for days in (1, 30):
             measured = await _measure(clickhouse, end_s, days)
-            [counted] = await clickhouse.rows(
-                f"SELECT count() AS n FROM ({_selection(end_s, days).views([])})",
-                _selection(end_s, days).parameters,
-            )
+            selection = await _selection(end_s, days).located(clickhouse)
+            [counted] = await clickhouse.rows(f"SELECT count() AS n FROM ({selection.views([])})", selection.parameters)
             rows += [_row(f"{name}, {_name(days)} ({counted['n']:,} views)", took) for name, took in measured.items()]
         rows.append(Row("disk per view", f"{await _disk_bytes(clickhouse) / views:.0f} B"))
     return rows
@@ -130,33 +127,34 @@ def _name(days: int) -> str:
 async def _merge(clickhouse: ClickHouse) -> None:
     """What the background does some day: a month at a time, or the engine's time limit ends it."""
     found = await clickhouse.rows(
-        f"SELECT DISTINCT partition_id AS id FROM system.parts WHERE active AND table = '{schema.ROWS}'"
+        f"SELECT DISTINCT partition_id AS id FROM system.parts WHERE active AND table = '{schema.FINISHED}'"
     )
     for row in found:
         try:
-            await clickhouse.command(f"OPTIMIZE TABLE {schema.ROWS} PARTITION ID '{row['id']}' FINAL", timeout_s=600)
+            await clickhouse.command(
+                f"OPTIMIZE TABLE {schema.FINISHED} PARTITION ID '{row['id']}' FINAL", timeout_s=600
+            )
         except errors.Unavailable:
             _say(f"month {row['id']} is not merged to one part: measured as it is")
 
 
 async def _workspaces(clickhouse: ClickHouse) -> list[str]:
-    rows = await clickhouse.rows(f"SELECT DISTINCT toString(workspace_id) AS id FROM {schema.ROWS}")
+    rows = await clickhouse.rows(f"SELECT DISTINCT toString(workspace_id) AS id FROM {schema.FINISHED}")
     return [row["id"] for row in rows]
 
 
 async def _disk_bytes(clickhouse: ClickHouse) -> int:
     [row] = await clickhouse.rows(
-        f"SELECT sum(bytes_on_disk) AS size FROM system.parts WHERE active AND table = '{schema.ROWS}'"
+        f"SELECT sum(bytes_on_disk) AS size FROM system.parts WHERE active"
+        f" AND table IN ('{schema.ROWS}', '{schema.FINISHED}')"
     )
     return int(row["size"])
 
 
-def _row(what: str, took: list[float], unmerged: list[float] | None = None, theirs: list[float] | None = None) -> Row:
+def _row(what: str, took: list[float], theirs: list[float] | None = None) -> Row:
     middle_ms = statistics.median(took) * 1000
     worst_ms = sorted(took)[min(len(took) - 1, round(0.95 * len(took)))] * 1000
     text = f"p50 {middle_ms:.0f} ms, p95 {worst_ms:.0f} ms"
-    if unmerged:
-        text += f" (unmerged {statistics.median(unmerged) * 1000:.0f})"
     their_ms = statistics.median(theirs) * 1000 if theirs else 0.0
     compared = f"PostgreSQL {their_ms:.0f} ms" if theirs else ""
     return Row(

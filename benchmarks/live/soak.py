@@ -5,7 +5,9 @@ started again four times. The first quarter is compared with the last.
 """
 
 import contextlib
+import os
 import statistics
+import sys
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -19,6 +21,7 @@ from benchmarks.table import Row
 KINDS: tuple[Kind, ...] = ("rtmp", "srt", "whip")
 SMALL = Picture(width=426, height=240, fps=25, bitrate_bps=500_000)
 SAMPLE_S = 5.0
+TELL_S = 60.0
 FALLS = 4
 _MAX_GROWTH = 1.15
 _MAX_DRIFT_S = 0.3
@@ -29,6 +32,7 @@ class Samples:
     ingest_bytes: list[float] = field(default_factory=list)
     http_bytes: list[float] = field(default_factory=list)
     late_s: list[float] = field(default_factory=list)  # median of each sample
+    load: list[float] = field(default_factory=list)  # of the machine: what was running beside it
     stalls: int = 0
 
 
@@ -45,8 +49,12 @@ def rows(live: streams.Live, *, minutes: float) -> list[Row]:
         browser.wait(glass.WARM_S)
         browser.take("viewer")
         falls = _moments(minutes * 60, FALLS)
+        told_s = 0.0
         for elapsed_s in _steps(browser, minutes * 60):
             _sample(live, browser, samples)
+            if elapsed_s - told_s >= TELL_S:
+                told_s = elapsed_s
+                _tell(elapsed_s, samples)
             if falls and elapsed_s > falls[0]:
                 falls.pop(0)
                 running["srt"].kill()
@@ -71,10 +79,19 @@ def _moments(seconds: float, count: int) -> list[float]:
 def _sample(live: streams.Live, browser: glass.Watching, samples: Samples) -> None:
     samples.ingest_bytes.append(float(live.ingest().memory_full_info().uss))
     samples.http_bytes.append(float(_http_bytes(live)))
+    samples.load.append(os.getloadavg()[0])
     seen = browser.take("viewer")
     samples.stalls = seen.stalls
     if seen.late:
         samples.late_s.append(statistics.median(ms for _, ms in seen.late) / 1000)
+
+
+def _tell(elapsed_s: float, samples: Samples) -> None:
+    """On the way: a run of half an hour that is broken off has said something, too."""
+    late = f"{statistics.median(samples.late_s[-12:]):.2f} s late" if samples.late_s else "nothing seen"
+    memory = f"ingest {samples.ingest_bytes[-1] / 1e6:.0f} MB, http {samples.http_bytes[-1] / 1e6:.0f} MB"
+    line = f"{elapsed_s / 60:.0f} min: {memory}, {late}, {samples.stalls} stalls, load {samples.load[-1]:.1f}"
+    print(line, file=sys.stderr, flush=True)
 
 
 def _http_bytes(live: streams.Live) -> int:
@@ -114,7 +131,12 @@ def _judge(samples: Samples, minutes: float, alive: int, count: int) -> list[Row
             drift_s <= _MAX_DRIFT_S,
         )
     )
-    return [*made, Row("stalls of the viewer", str(samples.stalls), aim="0", met=samples.stalls == 0)]
+    load = f"{min(samples.load):.1f} to {max(samples.load):.1f}, median {statistics.median(samples.load):.1f}"
+    return [
+        *made,
+        Row("stalls of the viewer", str(samples.stalls), aim="0", met=samples.stalls == 0),
+        Row("load average of the machine meanwhile", load, f"{os.cpu_count()} cores"),
+    ]
 
 
 def _ends(values: Sequence[float]) -> tuple[float, float]:

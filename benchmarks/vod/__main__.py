@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from benchmarks.running import platform
 from benchmarks.table import Row, as_markdown
-from benchmarks.vod import first_frame, ladder, quality, ready, segments, startup
+from benchmarks.vod import edited, first_frame, ladder, quality, ready, segments, startup
 from benchmarks.vod.footage import lasting
 from fastpix_server.engine.plan import Plan, make_plan
 from fastpix_server.engine.probe import probe
@@ -33,6 +33,11 @@ def _cold() -> list[Row]:
         return segments.rows(idle)
 
 
+def _edited() -> list[Row]:
+    with platform(**NO_FILL) as idle:
+        return edited.rows(idle)
+
+
 def _first_frame() -> list[Row]:
     with platform() as filling:
         return first_frame.rows(filling)
@@ -42,6 +47,7 @@ PARTS: dict[str, Callable[[], list[Row]]] = {
     "startup": startup.rows,
     "served": _served,
     "cold": _cold,
+    "edited": _edited,
     "first_frame": _first_frame,
     "ladder": lambda: ladder.rows(_plan(60, "standard"), lasting(60)),
     "quality": lambda: quality.rows({t: _plan(30, t) for t in ("standard", "pro", "premium")}, lasting(30)),

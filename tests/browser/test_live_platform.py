@@ -2,8 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Iterator
-from pathlib import Path
+from collections.abc import AsyncIterator
 from typing import Any
 
 import httpx
@@ -12,23 +11,9 @@ from playwright.async_api import Browser
 from tests.browser.test_live import Watching
 from tests.playing import until
 from tests.publishers import Kind, Target, missing, publisher
-from tests.running_platform import RunningPlatform, free_port
+from tests.running_platform import RunningPlatform
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(170)]
-
-RTMP_PORT = free_port()
-
-
-@pytest.fixture(scope="module")
-def live_platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningPlatform]:
-    folder: Path = tmp_path_factory.mktemp("live-platform")
-    off = {"FASTPIX_RTMPS_PORT": "0", "FASTPIX_SRT_PORT": "0"}
-    running = RunningPlatform(folder, FASTPIX_RTMP_PORT=str(RTMP_PORT), **off)
-    try:
-        running.start()
-        yield running
-    finally:
-        running.stop()
 
 
 @contextlib.asynccontextmanager
@@ -47,26 +32,28 @@ async def create(api: httpx.AsyncClient, running: RunningPlatform) -> tuple[dict
     assert answer.status_code == 201, answer.text
     stream = answer.json()["data"]
     key = stream["streamKey"]
-    return stream, Target(rtmp=f"rtmp://127.0.0.1:{RTMP_PORT}/live/{key}", whip=f"{running.base_url}/whip/{key}")
+    return stream, Target(
+        rtmp=f"rtmp://127.0.0.1:{running.rtmp_port}/live/{key}", whip=f"{running.base_url}/whip/{key}"
+    )
 
 
 @pytest.mark.parametrize(("kind", "engine"), [("rtmp", "hls"), ("whip", "hls"), ("rtmp", "shaka")])
 async def test_a_stream_is_watched_live_and_its_recording_afterwards(
-    live_platform: RunningPlatform, browser: Browser, kind: Kind, engine: str
+    platform: RunningPlatform, browser: Browser, kind: Kind, engine: str
 ) -> None:
     if lacking := missing(kind):
         pytest.skip(f"{lacking} is not installed")
-    async with api_of(live_platform) as api:
-        stream, target = await create(api, live_platform)
+    async with api_of(platform) as api:
+        stream, target = await create(api, platform)
         playback_id, path = stream["playbackIds"][0]["id"], f"/v1/live/streams/{stream['streamId']}"
         watching = Watching(await browser.new_page(viewport={"width": 640, "height": 360}))
-        await watching.page.goto(f"{live_platform.base_url}/play/{playback_id}?autoplay=1&player={engine}")
+        await watching.page.goto(f"{platform.base_url}/play/{playback_id}?autoplay=1&player={engine}")
         await watching.wait("p.state === 'waiting'")
         with publisher(kind, target) as publishing:
             try:
                 await watching.wait("v.currentTime > 0 && !v.paused && p.live() && p.live().isAtEdge")
             except AssertionError as fault:
-                raise AssertionError(f"{fault} {publishing.log()} {live_platform.log()[-3000:]}") from fault
+                raise AssertionError(f"{fault} {publishing.log()} {platform.log()[-3000:]}") from fault
             before = await watching.see()
             await watching.wait(f"v.currentTime > {before['time'] + 6}")
             after = await watching.see()
@@ -80,7 +67,7 @@ async def test_a_stream_is_watched_live_and_its_recording_afterwards(
         media = (await api.get(f"/v1/on-demand/{media_id}")).json()["data"]
         page = await browser.new_page()
         again = Watching(page)
-        await page.goto(f"{live_platform.base_url}/play/{media['playbackIds'][0]['id']}?autoplay=1&player={engine}")
+        await page.goto(f"{platform.base_url}/play/{media['playbackIds'][0]['id']}?autoplay=1&player={engine}")
         await again.wait("v.currentTime > 2 && v.duration > 5 && !p.live()")
         assert (await again.see())["frame"] < after["frame"]
 

@@ -5,8 +5,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from playwright.async_api import Browser, async_playwright
-from tests.browser.conftest import FLAGS, chromium
+from playwright.async_api import Browser
 from tests.playing import until
 from tests.whip_stage import Remembering, whip_stage
 
@@ -16,19 +15,6 @@ from fastpix_server.ingest.h264 import parse_record
 from fastpix_server.ingest.model import CLOCK_HZ
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(170)]
-
-CAMERA = ("--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream")
-
-
-@pytest.fixture
-async def camera():  # type: ignore[no-untyped-def]
-    path = chromium()
-    if path is None:
-        pytest.skip("NO CHROMIUM: THE BROWSER TESTS ARE SKIPPED. Install the package chromium to run them.")
-    async with async_playwright() as playwright:
-        browser = await playwright.chromium.launch(executable_path=path, args=[*FLAGS, *CAMERA])
-        yield browser
-        await browser.close()
 
 
 def decoded_frames(sink: Remembering, folder: Path) -> int:
@@ -43,9 +29,9 @@ def decoded_frames(sink: Remembering, folder: Path) -> int:
     return sum(not line.startswith("#") for line in out.stdout.splitlines())
 
 
-async def test_a_browser_publishes_its_camera_and_every_frame_is_whole(camera: Browser, tmp_path: Path) -> None:
+async def test_a_browser_publishes_its_camera_and_every_frame_is_whole(browser: Browser, tmp_path: Path) -> None:
     async with whip_stage() as stage:
-        page = await camera.new_page()
+        page = await browser.new_page()
         await page.goto(stage.base + "/page")
         await page.evaluate("go('/whip', 'key')")
         assert (await page.evaluate("state")).get("isPublishing"), await page.evaluate("state")
@@ -68,9 +54,9 @@ async def test_a_browser_publishes_its_camera_and_every_frame_is_whole(camera: B
         assert stage.whip.session_count == 0
 
 
-async def test_key_frames_come_every_two_seconds_because_we_ask(camera: Browser) -> None:
+async def test_key_frames_come_every_two_seconds_because_we_ask(browser: Browser) -> None:
     async with whip_stage() as stage:
-        page = await camera.new_page()
+        page = await browser.new_page()
         await page.goto(stage.base + "/page")
         await page.evaluate("go('/whip', 'key')")
         sink = stage.door.sinks[0]
@@ -80,9 +66,9 @@ async def test_key_frames_come_every_two_seconds_because_we_ask(camera: Browser)
         assert (keys[-1] - keys[1]) / (len(keys) - 2) < 6 * CLOCK_HZ
 
 
-async def test_a_browser_that_goes_away_ends_its_session(camera: Browser) -> None:
+async def test_a_browser_that_goes_away_ends_its_session(browser: Browser) -> None:
     async with whip_stage() as stage:
-        page = await camera.new_page()
+        page = await browser.new_page()
         await page.goto(stage.base + "/page")
         await page.evaluate("go('/whip', 'key')")
         sink = stage.door.sinks[0]
@@ -92,9 +78,9 @@ async def test_a_browser_that_goes_away_ends_its_session(camera: Browser) -> Non
         assert sink.ends[0] in ("eof", "idle", "disconnected")
 
 
-async def test_a_kicked_browser_sees_its_connection_end(camera: Browser) -> None:
+async def test_a_kicked_browser_sees_its_connection_end(browser: Browser) -> None:
     async with whip_stage() as stage:
-        page = await camera.new_page()
+        page = await browser.new_page()
         await page.goto(stage.base + "/page")
         await page.evaluate("go('/whip', 'key')")
         sink = stage.door.sinks[0]
@@ -104,9 +90,9 @@ async def test_a_kicked_browser_sees_its_connection_end(camera: Browser) -> None
         await page.wait_for_function("['closed', 'disconnected', 'failed'].includes(state.connection)", timeout=60_000)
 
 
-async def test_the_recipe_says_why_it_was_refused(camera: Browser) -> None:
+async def test_the_recipe_says_why_it_was_refused(browser: Browser) -> None:
     async with whip_stage() as stage:
-        page = await camera.new_page()
+        page = await browser.new_page()
         await page.goto(stage.base + "/page")
         await page.evaluate("go('/whip', 'taken')")
         assert (await page.evaluate("state"))["error"] == "Error: Somebody is publishing to this stream already."

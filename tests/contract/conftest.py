@@ -28,6 +28,7 @@ from fastpix_server.api.context import ApiContext
 from fastpix_server.base.guard import AddressPolicy
 from fastpix_server.db.pool import Database
 from fastpix_server.media import service, store
+from fastpix_server.media.fetch import MediaFetch
 from fastpix_server.media.file_jobs import FileJobs
 from fastpix_server.media.jobs import MediaJobs
 from fastpix_server.media.track_jobs import TrackJobs
@@ -67,6 +68,14 @@ class Service:
     def deliver(self, media_id: str, file: Path) -> None:
         """What fetch and prepare do once the bytes of `file` came from the media's URL."""
         self.do(self._deliver(media_id, file))
+
+    def fetch(self, media_id: str) -> None:
+        """Fetch and prepare, for media whose bytes are here already."""
+        self.do(self._fetch(media_id))
+
+    async def _fetch(self, media_id: str) -> None:
+        await MediaFetch(self.db, self.storage, AddressPolicy()).fetch(media_id)
+        await MediaJobs(self.db, self.storage, self.folder / "work").prepare(media_id)
 
     async def _deliver(self, media_id: str, file: Path) -> None:
         incoming = self.folder / "incoming"
@@ -158,10 +167,10 @@ def running(module_database_url: str, tmp_path_factory: pytest.TempPathFactory) 
 
 
 def _wait_until_it_answers(url: str) -> None:
-    end = time.monotonic() + 10
+    end = time.monotonic() + 60
     while True:
         try:
-            httpx.get(f"{url}/v1/openapi.json", timeout=2)
+            httpx.get(f"{url}/v1/on-demand", timeout=10)
             return
         except httpx.TransportError:
             assert time.monotonic() < end, "the API does not answer"

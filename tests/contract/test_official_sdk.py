@@ -57,6 +57,61 @@ def test_a_file_that_is_no_video_is_failed_for_the_sdk_too(sdk, running):
     assert sdk.manage_videos.get_media(media_id=made.id).data.status == "Failed"
 
 
+EDITED = [
+    {
+        "type": "video",
+        "url": "https://example.com/video.mp4",
+        "start_time": 0,
+        "end_time": 60,
+        "intro_url": "https://example.com/intro.mp4",
+        "expunge_segments": ["4-6", "15-19"],
+        "segments": [
+            {"url": "https://example.com/a.mp4", "insert_at": 2},
+            {"url": "https://example.com/b.mp4", "insert_at_end": True},
+        ],
+    },
+    {
+        "type": "watermark",
+        "url": "https://example.com/mark.png",
+        "placement": {"x_align": "left", "x_margin": "10%", "y_align": "top", "y_margin": "10%"},
+        "width": "25%",
+        "height": "25%",
+        "opacity": "80%",
+    },
+    {
+        "type": "audio",
+        "swap_track_url": "https://example.com/song.mp3",
+        "impose_tracks": [
+            {
+                "url": "https://example.com/bell.ogg",
+                "start_time": 0,
+                "end_time": 5,
+                "fade_in_level": 1,
+                "fade_out_level": 4,
+            }
+        ],
+    },
+]
+
+
+def test_a_media_is_created_with_every_edit_that_the_sdk_can_say(sdk):
+    made = sdk.input_video.create_media(inputs=EDITED, access_policy="public", optimize_audio=True).data
+    assert [item["type"] for item in made.inputs] == ["video", "watermark", "audio"]
+    assert made.optimize_audio is True
+
+
+def test_a_clip_names_its_source_and_is_listed_with_it(sdk, running):
+    source = created(sdk)
+    running.deliver(source.id, footage.make("plain"))
+    own = [{"type": "video", "url": f"fp_mediaId://{source.id}", "start_time": 2, "end_time": 5}]
+    made = sdk.input_video.create_media(inputs=own, access_policy="public").data
+    running.fetch(made.id)
+    clip = sdk.manage_videos.get_media(media_id=made.id).data
+    assert (clip.status, clip.source_media_id, clip.duration) == ("Ready", source.id, 3.0)
+    [listed] = sdk.manage_videos.get_media_clips(source_media_id=source.id).data
+    assert (listed.id, listed.source_media_id, listed.status) == (made.id, source.id, "Ready")
+
+
 def test_metadata_is_replaced(sdk):
     made = created(sdk, metadata={"a": "1"})
     changed = sdk.manage_videos.updated_media(media_id=made.id, metadata={"user": "fastpix_admin"}).data
@@ -84,6 +139,52 @@ def test_playback_ids_are_created_read_listed_and_deleted(sdk):
     with pytest.raises(errors.FastpixError) as caught:
         sdk.playback.get_playback_id(media_id=made.id, playback_id=second.id)
     assert (caught.value.status_code, caught.value.data.error.message) == (404, "Media/PlaybackId not Found")
+
+
+def test_playback_ids_are_restricted_once_the_media_is_ready(sdk, running):
+    made = created(sdk)
+    named = {"media_id": made.id, "playback_id": made.playback_ids[0].id}
+    rules = {"default_policy": "deny", "allow": ["example.com"], "deny": []}
+    with pytest.raises(errors.FastpixError) as caught:
+        sdk.playback.update_domain_restrictions(**named, **rules)
+    assert caught.value.status_code == 400
+    assert "not ready for updates" in caught.value.body
+    running.deliver(made.id, footage.make("plain"))
+    assert sdk.playback.update_domain_restrictions(**named, **rules).data.allow == ["example.com"]
+    agents = {"default_policy": "allow", "allow": [], "deny": ["curl"]}
+    assert sdk.playback.update_user_agent_restrictions(**named, **agents).data.deny == ["curl"]
+    kept = sdk.playback.get_playback_id(**named).data.access_restrictions
+    assert (kept.domains.default_policy, kept.user_agents.deny) == ("deny", ["curl"])
+
+
+def test_playlists_in_all_eight_operations(sdk, running):
+    films = [created(sdk).id for _ in range(3)]
+    for film in films:
+        running.deliver(film, footage.make("plain"))
+    playlists = sdk.playlist
+    ever = {"start_date": "2020-01-01", "end_date": "2100-01-01"}
+    smart = playlists.create_a_playlist(
+        name="all", reference_id="all", type_="smart", play_order="createdDate ASC", metadata={"created_date": ever},
+        limit=1000,
+    ).data  # fmt: skip
+    assert [one.id for one in smart.media_list][-3:] == films
+    assert smart.media_list[-1].duration == pytest.approx(8, abs=0.1)
+    made = playlists.create_a_playlist(name="m", reference_id="m", type_="manual", description="by hand").data
+    assert (made.type, made.media_count, made.description) == ("manual", 0, "by hand")
+    with pytest.raises(errors.FastpixError) as caught:
+        playlists.create_a_playlist(name="m", reference_id="m", type_="manual")
+    assert caught.value.status_code == 409
+    one = {"playlist_id": made.id}
+    assert playlists.add_media_to_playlist(**one, media_ids=films).data.media_count == 3
+    turned = playlists.change_media_order_in_playlist(**one, media_ids=films[::-1]).data
+    assert [entry.id for entry in turned.media_list] == films[::-1]
+    left = playlists.delete_media_from_playlist(**one, media_ids=films[1:]).data
+    assert [entry.id for entry in left.media_list] == films[:1]
+    assert playlists.update_a_playlist(**one, name="n", description="").data.name == "n"
+    assert playlists.get_playlist_by_id(**one).data.media_list[0].status == "Ready"
+    listed = playlists.get_all_playlists(limit=10, offset=1)
+    assert [(p.id, p.media_count) for p in listed.data if p.id == made.id] == [(made.id, 1)]
+    assert playlists.delete_a_playlist(**one).success is True
 
 
 def test_an_upload_is_created_listed_and_cancelled(sdk):

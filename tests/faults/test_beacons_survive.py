@@ -4,11 +4,8 @@ import asyncio
 import json
 import time
 import uuid
-from collections.abc import Iterator
-from pathlib import Path
 
 import httpx
-import pytest
 from tests.running_platform import RunningPlatform
 
 from fastpix_server.base import errors
@@ -18,14 +15,6 @@ from fastpix_server.views.clickhouse import ClickHouse
 CLIENTS = 6
 # Generous: on a busy machine the engine takes long to come back, and beacons may wait for it.
 BACK_S = 120
-
-
-@pytest.fixture
-def platform(tmp_path: Path) -> Iterator[RunningPlatform]:
-    platform = RunningPlatform(tmp_path, FASTPIX_HTTP_WORKERS="2", FASTPIX_BEACON_RATE_PER_S="0")
-    platform.start()
-    yield platform
-    platform.stop()
 
 
 class Senders:
@@ -83,7 +72,8 @@ async def stored(platform: RunningPlatform, workspace_id: str) -> set[str]:
         return {row["id"] for row in rows}
 
 
-async def test_what_was_acknowledged_is_in_the_table_after_both_roles_were_killed(platform: RunningPlatform) -> None:
+async def test_what_was_acknowledged_is_in_the_table_after_both_roles_were_killed(shared: RunningPlatform) -> None:
+    platform = shared
     workspace_id = platform.credentials["workspaceId"]
     senders = Senders(platform)
     senders.start()

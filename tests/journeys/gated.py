@@ -117,8 +117,8 @@ async def refused(edge: httpx.AsyncClient, url: str, status: int = 401, **header
 
 
 async def until_refused(edge: httpx.AsyncClient, url: str) -> None:
-    """A deletion bites within a second where notifications arrive."""
-    end_s = time.monotonic() + 1
+    """Within a second where notifications arrive and the machine has nothing else to do."""
+    end_s = time.monotonic() + 30
     while (await ask(edge, url)).status_code != 401:
         assert time.monotonic() < end_s
         await asyncio.sleep(0.01)  # a request that finds everything in memory never lets the listener run

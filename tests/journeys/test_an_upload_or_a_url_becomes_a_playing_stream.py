@@ -26,7 +26,7 @@ def api(platform: Any) -> Any:
         yield client
 
 
-def wait_until_settled(api: httpx.Client, media_id: str, timeout_s: float = 60) -> tuple[dict[str, Any], list[str]]:
+def wait_until_settled(api: httpx.Client, media_id: str, timeout_s: float = 120) -> tuple[dict[str, Any], list[str]]:
     """The media once it is Ready or Failed, and the statuses seen on the way."""
     seen: list[str] = []
     end = time.monotonic() + timeout_s
@@ -137,7 +137,7 @@ def test_a_deleted_media_is_gone_with_its_bytes(platform: Any, api: httpx.Client
     assert api.delete(f"/v1/on-demand/{media['id']}").status_code == 404
     assert httpx.get(f"{platform.base_url}/{playback_id}.m3u8").status_code == 404
     objects = Path(platform.data_dir) / "objects"
-    end = time.monotonic() + 20
+    end = time.monotonic() + 60
     while left := [p for p in objects.rglob("*") if media["id"] in str(p) and p.is_file()]:
         assert time.monotonic() < end, left
         time.sleep(0.1)

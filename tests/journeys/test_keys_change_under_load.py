@@ -99,16 +99,7 @@ class Load:
         return None
 
 
-@pytest.fixture
-def two_processes(tmp_path: Path) -> Iterator[RunningPlatform]:
-    platform = RunningPlatform(tmp_path, FASTPIX_HTTP_WORKERS="2", FASTPIX_BACKGROUND_FILL="off")
-    platform.start()
-    yield platform
-    platform.stop()
-
-
-def test_a_signing_key_is_replaced_without_one_refused_good_request(two_processes: RunningPlatform) -> None:
-    platform = two_processes
+def test_a_signing_key_is_replaced_without_one_refused_good_request(platform: RunningPlatform) -> None:
     auth = (platform.username, platform.password)
     with FileServer(footage.bikes().parent) as files, httpx.Client(base_url=platform.base_url, timeout=60) as http:
         media = http.post(

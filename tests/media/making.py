@@ -2,7 +2,6 @@
 
 import asyncio
 import dataclasses
-import json
 import subprocess
 from collections.abc import Sequence
 from fractions import Fraction
@@ -124,14 +123,16 @@ class Made:
         return out
 
 
-async def make(plan: Plan, source: Path, *, order: Sequence[int] | None = None, fast: bool = False) -> Made:
+async def make(
+    plan: Plan, source: Path, *, order: Sequence[int] | None = None, fast: bool = False, sound: bool = True
+) -> Made:
     """The whole ladder and the sound: in one process (order None), or one process per segment in that order."""
     made = Made(plan)
     ranges = [(0, plan.timeline.segment_count)] if order is None else [(k, k + 1) for k in order]
     for k0, k1 in ranges:
         async with asyncio.timeout(60):
             await encode_video(plan, source, plan.videos, k0, k1, made.emit, fast=fast)
-            for audio in plan.audios:
+            for audio in plan.audios if sound else ():
                 await encode_audio(plan, source, audio, k0, k1, made.emit)
     return made
 
@@ -141,11 +142,10 @@ def source_numbers(path: Path, fps: str) -> np.ndarray:
     return footage.frame_numbers("-i", str(path), fps=Fraction(fps))
 
 
-def packets(path: Path) -> list[dict[str, object]]:
-    command = [footage.FFPROBE, "-v", "warning", "-of", "json", "-show_packets", str(path)]
-    done = subprocess.run(command, capture_output=True, check=True, timeout=60)
-    assert done.stderr == b""
-    return json.loads(done.stdout)["packets"]
+def packets(path: Path) -> list[av.Packet]:
+    """In the order of the file."""
+    with av.open(str(path)) as container:
+        return [packet for packet in container.demux(container.streams[0]) if packet.size]
 
 
 def warnings_of(path: Path) -> str:

@@ -1,5 +1,6 @@
 """Ten minutes in, sound and picture are where they were at the start."""
 
+import dataclasses
 from pathlib import Path
 
 import numpy as np
@@ -13,9 +14,10 @@ LAST_SEGMENTS = 6
 
 async def test_sound_and_picture_have_not_drifted_apart_after_ten_minutes(tmp_path: Path):
     source = tmp_path / "long.mp4"
-    loop = ("-stream_loop", "-1", "-i", str(footage.make("p2997")), "-t", str(LENGTH_S), "-vf", "scale=320:-2")
-    footage.ffmpeg(*loop, "-c:v", "libx264", "-preset", "ultrafast", "-g", "60", "-c:a", "aac", "-y", str(source))
+    loop = ("-stream_loop", "-1", "-i", str(footage.make("p2997")), "-t", str(LENGTH_S), "-c", "copy")
+    footage.ffmpeg(*loop, str(source))
     plan = await planned(source, copy=False)
+    plan = dataclasses.replace(plan, videos=plan.videos[-1:])
     timeline = plan.timeline
     first = timeline.segment_count - LAST_SEGMENTS
     assert timeline.start_s(first) > LENGTH_S - 30

@@ -1,13 +1,14 @@
 """Every frame of every rung is the right one, however the source is built and in whatever order segments are made."""
 
 import asyncio
+import dataclasses
 import random
 from pathlib import Path
 
 import numpy as np
 import pytest
 from tests import footage
-from tests.media.making import MIDDLE, Made, make, packets, plan_for, prepared, source_numbers, warnings_of
+from tests.media.making import MIDDLE, Made, make, packets, plan_for, prepared, source_numbers
 
 from fastpix_server.engine import boxes, command, fragments
 from fastpix_server.engine.inits import make_init
@@ -38,40 +39,44 @@ KINDS = (
 @pytest.mark.parametrize("kind", KINDS)
 async def test_segments_made_apart_in_any_order_are_one_exact_stream(kind: str, tmp_path: Path):
     plan, source = await prepared(kind, tmp_path)
+    if kind not in ("p2997", "odd"):  # what one rung shows, the other does: they come out of one graph
+        plan = dataclasses.replace(plan, videos=plan.videos[-1:])
     count = plan.timeline.segment_count
     order = random.Random(kind).sample(range(count), count)
-    made = await make(plan, source, order=order)
+    made = await make(plan, source, order=order, sound=False)
     wanted = source_numbers(source, str(plan.timeline.fps))
     for rung in plan.videos:
         stream = await made.write(rung.name, tmp_path / f"{rung.name}.mp4")
-        numbers = footage.frame_numbers("-i", str(stream))
+        numbers = numbers_of_a_clean_stream(stream, plan.timeline.frame_ticks)
         assert len(numbers) == plan.timeline.frames
         seen = min(len(numbers), len(wanted))
         assert abs(len(numbers) - len(wanted)) <= 1 or kind == "vfr"  # the last picture's duration is a guess there
         assert (numbers[:seen] == wanted[:seen]).all()
-        assert_one_clean_stream(stream, plan.timeline.frame_ticks)
 
 
-def assert_one_clean_stream(stream: Path, frame_ticks: int) -> None:
-    times = [p["dts"] for p in packets(stream)]
+def numbers_of_a_clean_stream(stream: Path, frame_ticks: int) -> np.ndarray:
+    """Of a stream on its grid that ffmpeg decodes without a word."""
+    times = [p.dts for p in packets(stream)]
     assert set(np.diff(times)) == {frame_ticks}
-    assert warnings_of(stream) == ""
+    heard: list[str] = []
+    numbers = footage.frame_numbers("-i", str(stream), warnings=heard)
+    assert heard == [""]
+    return numbers
 
 
 async def test_a_whole_file_in_one_process_is_as_exact_as_its_parts(tmp_path: Path):
     plan, source = await prepared("p2997", tmp_path)
-    made = await make(plan, source)
+    made = await make(plan, source, sound=False)
     stream = await made.write(plan.videos[0].name, tmp_path / "o.mp4")
-    assert (footage.frame_numbers("-i", str(stream)) == source_numbers(source, "30000/1001")).all()
-    assert_one_clean_stream(stream, plan.timeline.frame_ticks)
-    starts = [p["pts"] for p in packets(stream) if "K" in str(p["flags"])]
-    first = starts[0]
-    assert [int(s) - int(first) for s in starts] == [c * plan.timeline.frame_ticks for c in plan.timeline.cuts[:-1]]
+    numbers = numbers_of_a_clean_stream(stream, plan.timeline.frame_ticks)
+    assert (numbers == source_numbers(source, "30000/1001")).all()
+    starts = [p.pts for p in packets(stream) if p.is_keyframe]
+    assert [start - starts[0] for start in starts] == [c * plan.timeline.frame_ticks for c in plan.timeline.cuts[:-1]]
 
 
 async def test_every_segment_begins_with_an_instantaneous_refresh(tmp_path: Path):
     plan = plan_for(footage.make("p25"), "25", rungs=[MIDDLE])
-    made = await make(plan, footage.make("p25"))
+    made = await make(plan, footage.make("p25"), sound=False)
     for k in range(plan.timeline.segment_count):
         segment = made.segments["360p", k]
         mdat = boxes.find(segment, [b"mdat"])
@@ -93,7 +98,8 @@ def first_picture_units(data: bytes) -> list[int]:
 
 async def test_an_interlaced_source_becomes_full_frames_of_its_first_fields(tmp_path: Path):
     plan, source = await prepared("interlaced", tmp_path)
-    made = await make(plan, source, order=range(plan.timeline.segment_count))
+    plan = dataclasses.replace(plan, videos=plan.videos[:1])
+    made = await make(plan, source, order=range(plan.timeline.segment_count), sound=False)
     stream = await made.write(plan.videos[0].name, tmp_path / "o.mp4")
     numbers = footage.frame_numbers("-i", str(stream))
     # Field pairs (0,1), (2,3) ...: the lowest bar stands still (dark, bright) and may be woven; the others may not.
@@ -141,13 +147,12 @@ async def test_the_init_segment_carries_the_announced_codec_string():
 async def test_fast_and_full_segments_mix_in_one_stream(tmp_path: Path):
     source = footage.make("plain")
     plan = plan_for(source, "30", rungs=[MIDDLE])
-    full, fast = await make(plan, source), await make(plan, source, fast=True)
+    full, fast = [await make(plan, source, fast=fast, sound=False) for fast in (False, True)]
     mixed = Made(plan)
     for k in range(plan.timeline.segment_count):
         mixed.segments["360p", k] = (fast if k % 2 else full).segments["360p", k]
     stream = await mixed.write("360p", tmp_path / "o.mp4")
-    assert (footage.frame_numbers("-i", str(stream)) == np.arange(240)).all()
-    assert_one_clean_stream(stream, plan.timeline.frame_ticks)
+    assert (numbers_of_a_clean_stream(stream, plan.timeline.frame_ticks) == np.arange(240)).all()
 
 
 @pytest.mark.parametrize("at_keyframes", [True, False])

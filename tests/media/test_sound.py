@@ -1,5 +1,6 @@
 """Sound sits where the source has it, to the sample, and segments made apart join without a click."""
 
+import dataclasses
 import random
 from pathlib import Path
 
@@ -50,6 +51,7 @@ async def test_clicks_are_where_the_source_has_them_to_the_sample(kind: str, tmp
 @pytest.mark.parametrize("kind", ["p2997", "hdr", "late_video", "late_audio", "mkv", "mpegts", "mpeg2_ps", "flv"])
 async def test_a_flash_and_its_beep_stay_within_twenty_milliseconds(kind: str, tmp_path: Path):
     plan, source = await prepared(kind, tmp_path)
+    plan = dataclasses.replace(plan, videos=plan.videos[-1:])
     made = await make(plan, source, order=range(plan.timeline.segment_count))
     picture = await made.write(plan.videos[-1].name, tmp_path / "v.mp4")
     sound = await made.write("a0", tmp_path / "a.mp4")

@@ -67,7 +67,7 @@ async def test_a_source_whose_key_frames_are_not_known_gives_exact_tiles() -> No
     source = footage.make("plain")
     plan = plan_for(source, "30", indexed=False)
     shown = sprites.layout(plan, 2)
-    assert not any(offset_s == 0 for _, offset_s in sprites.places(plan, shown))
+    assert not any(place.offset_s == 0 for place in sprites.places(plan, shown))
     tiles = await sprites._sought(plan, source, shown)
     data = b"".join(tiles)
     assert len(data) == shown.count * shown.tile_width * shown.tile_height * 3

@@ -21,11 +21,13 @@ from fastpix_server.api import (
     media,
     media_files,
     playback_ids,
+    playlists,
     reference,
     signing_keys,
     simulcasts,
     tracks,
     uploads,
+    webhooks,
 )
 from fastpix_server.api.context import ApiContext
 from fastpix_server.api.requests import Requests
@@ -48,9 +50,7 @@ def create_api(context: ApiContext) -> FastAPI:
             HTTPException: errors.on_http_exception,
         },
     )
-    api.state.context = context
-    api.state.authenticator = Authenticator(context.db, context.pepper, listener=context.listener)
-    api.state.buckets = Buckets(context.rate_per_s, context.rate_burst)
+    equip(api, context)
     # Literal paths first: /on-demand/uploads is not a media of that name.
     for routes in (
         iam.routes,
@@ -62,6 +62,7 @@ def create_api(context: ApiContext) -> FastAPI:
         data_metrics.routes,
         data_live.routes,
         data_alerts.routes,
+        playlists.routes,
         media.routes,
         tracks.routes,
         media_files.routes,
@@ -70,9 +71,16 @@ def create_api(context: ApiContext) -> FastAPI:
         live_streams.routes,
         live_playback_ids.routes,
         simulcasts.routes,
+        webhooks.routes,
     ):
         api.include_router(routes)
-    document.describe(api, server_url=f"{context.public_url}/v1")
-    reference.attach(api)
+    reference.attach(api, document.describe(api, server_url=f"{context.public_url}/v1"))
     api.add_middleware(Requests)
     return api
+
+
+def equip(api: FastAPI, context: ApiContext) -> None:
+    """Everything of one platform that the routes use: who asks, how often, and of which database."""
+    api.state.context = context
+    api.state.authenticator = Authenticator(context.db, context.pepper, listener=context.listener)
+    api.state.buckets = Buckets(context.rate_per_s, context.rate_burst)

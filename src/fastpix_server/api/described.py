@@ -123,62 +123,47 @@ class FailureReason(Described):
     description: str
 
 
-class Media(Described):
+class MediaFacts(Described):
+    """What every kind of media has."""
+
     thumbnail: str = maybe()
     id: str = UuidText
+    source_media_id: str = maybe(description="The media that this one was made from.")
     workspace_id: str = UuidText
+    creator_id: str = maybe()
+    title: str = maybe()
+    max_resolution: Resolution
+    source_resolution: Literal["2160", "1440", "1080", "720", "480", "360"] = maybe()
+    status: MediaStatus
+    mp4_support: list[MadeFile] = maybe(description="The static files that were asked for.")
+    source_access: bool
+    playback_ids: list[PlaybackId]
+    tracks: list[VideoTrack | AudioTrack]
+    generated_subtitles: list[dict[str, str]]
+    is_audio_only: bool
+    subtitle_available: bool
+    duration: float = maybe(description="Seconds. HH:MM:SS for clients of older generations.")
+    aspect_ratio: str = maybe()
+    created_at: str = TimeText
+    updated_at: str = TimeText
+    optimize_audio: bool
+    failure_reason: FailureReason = maybe(description="Only when status is Failed. Ours, not in the FastPix API.")
+
+
+class Media(MediaFacts):
     stream_id: str = maybe(description="The live stream that it was recorded from, or cut out of.")
     metadata: dict[str, str]
     media_quality: Quality
-    creator_id: str = maybe()
-    title: str = maybe()
-    max_resolution: Resolution
-    source_resolution: Literal["2160", "1440", "1080", "720", "480", "360"] = maybe()
-    status: MediaStatus
-    mp4_support: list[MadeFile] = maybe(description="The static files that were asked for.")
-    source_access: bool
-    playback_ids: list[PlaybackId]
-    tracks: list[VideoTrack | AudioTrack]
-    generated_subtitles: list[dict[str, str]]
-    is_audio_only: bool
-    subtitle_available: bool
-    duration: float = maybe(description="Seconds. HH:MM:SS for clients of older generations.")
-    aspect_ratio: str = maybe()
-    created_at: str = TimeText
-    updated_at: str = TimeText
-    optimize_audio: bool
-    failure_reason: FailureReason = maybe(description="Only when status is Failed. Ours, not in the FastPix API.")
 
 
-class LiveClip(Described):
+class LiveClip(MediaFacts):
     """A part of a live stream, kept as a media of its own."""
 
-    thumbnail: str = maybe()
-    id: str = UuidText
-    workspace_id: str = UuidText
     stream_id: str
-    creator_id: str = maybe()
-    title: str = maybe()
-    max_resolution: Resolution
-    source_resolution: Literal["2160", "1440", "1080", "720", "480", "360"] = maybe()
-    status: MediaStatus
-    mp4_support: list[MadeFile] = maybe(description="The static files that were asked for.")
-    source_access: bool
-    playback_ids: list[PlaybackId]
-    tracks: list[VideoTrack | AudioTrack]
-    generated_subtitles: list[dict[str, str]]
-    is_audio_only: bool
-    subtitle_available: bool
-    duration: float = maybe(description="Seconds. HH:MM:SS for clients of older generations.")
-    aspect_ratio: str = maybe()
-    created_at: str = TimeText
-    updated_at: str = TimeText
-    optimize_audio: bool
-    failure_reason: FailureReason = maybe(description="Only when status is Failed. Ours, not in the FastPix API.")
 
 
 class InputEcho(Described):
-    type: Literal["video", "subtitle"]
+    type: Literal["video", "watermark", "audio", "subtitle"]
     url: str
 
 
@@ -197,6 +182,7 @@ class CreatedMedia(Described):
     optimize_audio: bool
     title: str = maybe()
     creator_id: str = maybe()
+    source_media_id: str = maybe(description="The media that this one is made from.")
     mp4_support: list[MadeFile] = maybe()
 
 
@@ -332,6 +318,7 @@ def refusals(*codes: int) -> dict[int | str, dict[str, Any]]:
         401: "Who are you?",
         403: "The access token lacks a permission",
         404: "No such thing in the workspace",
+        409: "Something of that name exists already",
         413: "The body is too large",
         422: "The payload or a parameter is malformed; every bad field is named",
         429: "Slow down; Retry-After says for how long",

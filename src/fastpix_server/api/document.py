@@ -1,5 +1,7 @@
 """The OpenAPI document at /v1/openapi.json: what we really answer (tests hold real answers against it)."""
 
+import functools
+import threading
 from typing import Any
 
 from fastapi import FastAPI
@@ -18,26 +20,39 @@ _ABOUT = (
 )
 
 
-def describe(api: FastAPI, *, server_url: str) -> None:
-    """Builds the document once, from the routes included so far, and serves it without authentication."""
-    made = get_openapi(
-        title="fastpix API",
-        version=API_VERSION,
-        description=_ABOUT,
-        routes=api.routes,
-        servers=[{"url": server_url}],
-    )
-    made["components"]["securitySchemes"] = {"BasicAuth": {"type": "http", "scheme": "basic"}}
-    made["security"] = [{"BasicAuth": []}]
-    body = encode(made)
+class Document:
+    """Made when it is first asked for: it is a second of work, which no start and no other request waits for."""
 
-    async def serve(_request: Request) -> Response:
-        return Response(body, media_type=JSON)
+    def __init__(self, api: FastAPI, *, server_url: str) -> None:
+        self._api = api
+        self._server_url = server_url
+        self._one_makes_it = threading.Lock()
 
-    api.state.document = made
+    def made(self) -> dict[str, Any]:
+        """From the routes included until the first call; for a thread."""
+        with self._one_makes_it:
+            return self._made
+
+    @functools.cached_property
+    def _made(self) -> dict[str, Any]:
+        made = get_openapi(
+            title="fastpix API",
+            version=API_VERSION,
+            description=_ABOUT,
+            routes=self._api.routes,
+            servers=[{"url": self._server_url}],
+        )
+        made["components"]["securitySchemes"] = {"BasicAuth": {"type": "http", "scheme": "basic"}}
+        made["security"] = [{"BasicAuth": []}]
+        return made
+
+
+def describe(api: FastAPI, *, server_url: str) -> Document:
+    """Serves the document of all included routes without authentication."""
+    document = Document(api, server_url=server_url)
+
+    def serve(_request: Request) -> Response:
+        return Response(encode(document.made()), media_type=JSON)
+
     api.router.routes.append(Route("/openapi.json", serve, methods=["GET"], include_in_schema=False))
-
-
-def document_of(api: FastAPI) -> dict[str, Any]:
-    found: dict[str, Any] = api.state.document
-    return found
+    return document

@@ -96,8 +96,8 @@ def _respond(status: int, body: bytes, headers: Mapping[str, str] | None = None)
     return Response(body, status_code=status, headers=dict(headers or {}), media_type=JSON)
 
 
-# What `type` of an input may say (contract 2.0).
-_FORMS = frozenset({"video", "subtitle", "audio", "watermark"})
+# The variants of `inputs[]` (media/inputs.py).
+INPUT_KINDS = ("video", "watermark", "audio", "subtitle")
 
 
 def field_errors(found: Iterable[Mapping[str, Any]]) -> list[FieldError]:
@@ -115,8 +115,6 @@ def field_name(error: Mapping[str, Any]) -> str:
     context = error.get("ctx") or {}
     if loc and loc[-1] == "[key]":
         loc = loc[:-1]
-    # Behind an index, the name of a form among several ("inputs", 0, "subtitle", "url") is no member of the body.
-    loc = [part for k, part in enumerate(loc) if part not in _FORMS or not k or not isinstance(loc[k - 1], int)]
     if loc and context.get("named"):
         loc[-1] = context["named"]
     if context.get("below"):
@@ -124,7 +122,10 @@ def field_name(error: Mapping[str, Any]) -> str:
     if not loc or error["type"] == "json_invalid":
         return str(where)
     name = ""
-    for part in loc:
+    for i, part in enumerate(loc):
+        # Of a list of variants pydantic says which one it took: that is no part of the caller's body.
+        if part in INPUT_KINDS and i and isinstance(loc[i - 1], int):
+            continue
         name += f"[{part}]" if isinstance(part, int) else f".{part}" if name else str(part)
     return name[:255]
 

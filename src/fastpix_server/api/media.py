@@ -6,7 +6,13 @@ from starlette.responses import Response
 from fastpix_server.api import pages
 from fastpix_server.api.answers import done, success
 from fastpix_server.api.auth import principal
-from fastpix_server.api.described import CreatedMediaAnswer, Done, InputInfoAnswer, MediaAnswer, MediaPage
+from fastpix_server.api.described import (
+    CreatedMediaAnswer,
+    Done,
+    InputInfoAnswer,
+    MediaAnswer,
+    MediaPage,
+)
 from fastpix_server.api.resource import MediaId, answers, router
 from fastpix_server.api.unit import context_of, tx_of
 from fastpix_server.media import service, wire
@@ -16,7 +22,7 @@ routes = router("Media")
 
 
 @routes.post(
-    "/on-demand", operation_id="create-media", **answers(CreatedMediaAnswer, 400, 401, 403, 413, 422, status=201)
+    "/on-demand", operation_id="create-media", **answers(CreatedMediaAnswer, 400, 401, 403, 404, 413, 422, status=201)
 )
 async def create_media(request: Request, body: CreateMedia) -> Response:
     """Takes a video from a URL. Answers at once; the file is fetched and made playable in the background."""
@@ -73,3 +79,21 @@ async def media_input_info(request: Request, media_id: MediaId) -> Response:
     """Where the source came from and what it holds."""
     async with context_of(request).db.unit() as tx:
         return success(await service.input_info(tx, principal(request).workspace_id, media_id))
+
+
+@routes.get(
+    "/on-demand/{mediaId}/media-clips", operation_id="get-media-clips", **answers(MediaPage, 401, 403, 404, 422)
+)
+async def list_media_clips(
+    request: Request,
+    media_id: MediaId,
+    limit: pages.Limit = pages.DEFAULT_LIMIT,
+    offset: pages.Offset = pages.DEFAULT_OFFSET,
+    order: pages.Order = pages.DEFAULT_ORDER,
+) -> Response:
+    """The media that were made from this one, newest first unless asked otherwise."""
+    async with context_of(request).db.unit() as tx:
+        found, total = await service.clips_page(
+            tx, principal(request).workspace_id, media_id, limit=limit, offset=offset, order=order
+        )
+    return success(found, pagination=pages.pagination(total, limit=limit, offset=offset))

@@ -3,6 +3,7 @@
 The API serves it at /v1/docs; the app also answers it at /docs.
 """
 
+import functools
 from collections.abc import Sequence
 from html import escape
 from typing import Any
@@ -12,7 +13,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from fastpix_server.api.document import document_of
+from fastpix_server.api.document import Document
 
 _STYLE = """
 body{font:16px/1.5 system-ui,sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem;color:#1c1c1e;background:#fff}
@@ -25,14 +26,16 @@ vertical-align:top;border-bottom:1px solid #eee}th{font-weight:600;color:#666}
 _HEADERS = {"Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'"}
 
 
-def attach(api: FastAPI) -> None:
-    """Renders the page once; call it after document.describe."""
-    body = page(document_of(api)).encode()
-
-    async def serve(_request: Request) -> Response:
-        return Response(body, media_type="text/html; charset=utf-8", headers=_HEADERS)
+def attach(api: FastAPI, document: Document) -> None:
+    def serve(_request: Request) -> Response:
+        return Response(_page(document).encode(), media_type="text/html; charset=utf-8", headers=_HEADERS)
 
     api.router.routes.append(Route("/docs", serve, methods=["GET"], include_in_schema=False))
+
+
+@functools.lru_cache(maxsize=1)
+def _page(document: Document) -> str:
+    return page(document.made())
 
 
 def page(document: dict[str, Any]) -> str:

@@ -41,6 +41,7 @@ def path_id(value: str) -> str:
 
 
 MediaId = Annotated[str, Path(alias="mediaId", json_schema_extra={"format": "uuid"}), AfterValidator(path_id)]
+PlaylistId = Annotated[str, Path(alias="playlistId", json_schema_extra={"format": "uuid"}), AfterValidator(path_id)]
 PlaybackIdInPath = Annotated[
     str, Path(alias="playbackId", json_schema_extra={"format": "uuid"}), AfterValidator(path_id)
 ]

@@ -9,12 +9,14 @@ import ctypes
 import dataclasses
 import os
 import re
+import sys
 import threading
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from fastpix_server.base import errors
+from fastpix_server.views import clickhouse
 
 # Two heavy queries already fill a small machine; the rest are inserts and short ones.
 THREADS = 4
@@ -26,6 +28,7 @@ _RESULT_TOO_LARGE = 396
 _MADV_DONTNEED = 4  # asm-generic/mman-common.h
 
 _INSERT = re.compile(r"\s*insert\b", re.IGNORECASE)
+_INSERT_SELECT = re.compile(r"\s*insert\s+into\s+[\w.`]+\s*(\([^()]*\))?\s*select\b", re.IGNORECASE)
 _SELECT = re.compile(r"\s*(select|with|show|describe|desc|exists|explain)\b", re.IGNORECASE)
 _FORMAT = re.compile(r"\bFORMAT\s+([A-Za-z]+)\s*;?\s*\Z", re.IGNORECASE)
 _SETTING = re.compile(r"[a-z][a-z0-9_]{0,99}")
@@ -65,10 +68,7 @@ class Engine:
     """run() may be called from any thread; each keeps a connection of its own."""
 
     def __init__(self, folder: Path) -> None:
-        # Half a gigabyte of library: only the role that runs it may import it.
-        import chdb.state.sqlitelike as chdb_state
-
-        self._connect = chdb_state.Connection
+        self._connect = _library().Connection
         self._address = f"{folder}?" + "&".join(f"{name}={value}" for name, value in _limits().items())
         self._local = threading.local()
         self._connections: list[Any] = []
@@ -121,6 +121,19 @@ class Engine:
         return found
 
 
+def _library() -> Any:
+    """Half a gigabyte: only the role that runs it may import it. It would import libraries for data frames too, which
+    take 17 MB and are of no use for bytes; it does without what is not there."""
+    hidden = [name for name in ("numpy", "pandas", "pyarrow") if name not in sys.modules]
+    sys.modules.update(dict.fromkeys(hidden))  # type: ignore[arg-type]  # None: "no such module"
+    try:
+        import chdb.state.sqlitelike as library
+    finally:
+        for name in hidden:
+            del sys.modules[name]
+    return library
+
+
 def _limits() -> dict[str, object]:
     memory_bytes = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     query_bytes = min(max(memory_bytes // 4, QUERY_MAX_BYTES_FLOOR), QUERY_MAX_BYTES_CEILING)
@@ -131,8 +144,14 @@ def _limits() -> dict[str, object]:
         "max_bytes_before_external_sort": query_bytes // 2,
         "max_execution_time": _QUERY_TIMEOUT_S,
         "max_result_bytes": ANSWER_MAX_BYTES,
+        # It cannot be set by the statement itself.
+        "max_query_size": clickhouse.STATEMENT_MAX_BYTES,
         "result_overflow_mode": "throw",
         "max_threads": max(1, min(os.cpu_count() or 1, 8)),
+        # Machine code for expressions that hardly repeat takes longer to make than it saves.
+        "compile_expressions": 0,
+        "compile_aggregate_expressions": 0,
+        "compile_sort_description": 0,
         # An insert that is acknowledged is in the table.
         "async_insert": 0,
     }
@@ -148,7 +167,7 @@ def _insert(connection: Any, statement: Statement) -> Answer:
 
 def _query(connection: Any, statement: Statement) -> Answer:
     sql, form = _without_format(statement.sql, statement.default_format)
-    if statement.settings and _SELECT.match(sql):
+    if statement.settings and (_SELECT.match(sql) or _INSERT_SELECT.match(sql)):
         sql += _settings_clause(statement.settings)
     # Without parameters the call must not see any: the engine would look for placeholders in literals.
     result = (

@@ -14,11 +14,13 @@ import msgspec
 import prometheus_client
 import prometheus_client.multiprocess
 from sqlalchemy import text
+from sqlalchemy.exc import SQLAlchemyError
 
 from fastpix_server.base import errors, log
 from fastpix_server.db import migrate
 from fastpix_server.jobs.worker import STALLED_AFTER_S
 from fastpix_server.live import ingests
+from fastpix_server.media import storage
 from fastpix_server.storage.port import StorageError
 
 if TYPE_CHECKING:
@@ -33,6 +35,9 @@ PATHS = frozenset({"/health/live", "/health/ready", "/metrics"})
 _STORAGE_TEST_EVERY_S = 30.0
 _STORAGE_TEST_TIMEOUT_S = 5.0
 _ANALYTICS_TEST_TIMEOUT_S = 2.0
+# The counts behind it change once a minute; a scraper must not turn it into load.
+_STORAGE_TEXT_EVERY_S = 15.0
+_STORAGE_TEXT_TIMEOUT_S = 3.0
 _METRICS_TYPE = b"text/plain; version=0.0.4; charset=utf-8"
 
 
@@ -47,6 +52,9 @@ class Endpoints:
         self._storage_is_fine = False
         self._storage_lock = asyncio.Lock()
         self._has_seen_analytics = False
+        self._storage_said = b""
+        self._storage_text_at = float("-inf")
+        self._storage_text_lock = asyncio.Lock()
 
     async def __call__(self, scope: "Scope", receive: "Receive", send: "Send") -> None:
         if scope["method"] not in ("GET", "HEAD"):
@@ -57,7 +65,20 @@ class Endpoints:
             await self._ready(send)
         else:
             body = await asyncio.to_thread(metrics_text)
-            await _send(send, 200, _METRICS_TYPE, body)
+            await _send(send, 200, _METRICS_TYPE, body + await self._storage_text())
+
+    async def _storage_text(self) -> bytes:
+        """What every machine would say alike, from the database; nothing while it is away."""
+        async with self._storage_text_lock:
+            if time.monotonic() - self._storage_text_at > _STORAGE_TEXT_EVERY_S:
+                try:
+                    maximum = self._platform.settings.cache_max_bytes
+                    async with asyncio.timeout(_STORAGE_TEXT_TIMEOUT_S):
+                        self._storage_said = await storage.metrics_text(self._platform.db, cache_max_bytes=maximum)
+                except (errors.Unavailable, SQLAlchemyError, TimeoutError):
+                    self._storage_said = b""
+                self._storage_text_at = time.monotonic()
+            return self._storage_said
 
     async def _ready(self, send: "Send") -> None:
         checks = {**await self._check_database(), "storage": await self._check_storage()}

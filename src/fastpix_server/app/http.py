@@ -47,6 +47,19 @@ _SECONDS = Histogram(
     ["family"],
     buckets=(0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30),
 )
+
+
+# Finding a child of a metric costs more than counting with it: a thousand players are answered at once.
+@functools.cache  # families, a few methods, and status codes
+def _requests(family: str, method: str, status: int) -> Counter:
+    return _REQUESTS.labels(family, method, status or "aborted")
+
+
+@functools.cache
+def _seconds(family: str) -> Histogram:
+    return _SECONDS.labels(family)
+
+
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 
 
@@ -127,16 +140,17 @@ class Front:
                 elapsed_s = time.monotonic() - started
                 # A method is the client's word: unknown ones would make a series each.
                 method = scope["method"] if scope["method"] in _METHODS else "other"
-                _REQUESTS.labels(family, method, status or "aborted").inc()
-                _SECONDS.labels(family).observe(elapsed_s)
-                _log.debug(
-                    "http_request",
-                    family=family,
-                    method=scope["method"],
-                    path=_loggable(scope["path"]),
-                    status=status,
-                    duration_ms=round(elapsed_s * 1000, 1),
-                )
+                _requests(family, method, status).inc()
+                _seconds(family).observe(elapsed_s)
+                if log.is_debug():
+                    _log.debug(
+                        "http_request",
+                        family=family,
+                        method=scope["method"],
+                        path=_loggable(scope["path"]),
+                        status=status,
+                        duration_ms=round(elapsed_s * 1000, 1),
+                    )
 
     def _route(self, scope: "Scope") -> tuple[str, "ASGIApp", "Scope"]:
         family = choose_family(scope["path"], _host(scope))

@@ -62,6 +62,7 @@ VARIABLES: Mapping[str, str] = {
     "FASTPIX_TRUSTED_PROXIES": "none",
     "FASTPIX_MASTER_KEY": "made at first start",
     "FASTPIX_BACKGROUND_FILL": "on",
+    "FASTPIX_CACHE_MAX_BYTES": "no quota",
     "FASTPIX_CLEARKEY": "on unless a licence server is set",
     "FASTPIX_WIDEVINE_LICENSE_URL": "none",
     "FASTPIX_FAIRPLAY_LICENSE_URL": "none",
@@ -84,6 +85,7 @@ _MAX_HTTP_WORKERS = 64
 # One worker already serves hundreds of API requests a second; each costs memory, so the default stays small.
 _DEFAULT_MAX_HTTP_WORKERS = 4
 _MAX_FETCH_BYTES = 10 * 1024**4
+_MAX_CACHE_BYTES = 10**18 - 1
 _MAX_FETCH_TIMEOUT_S = 7 * 24 * 3600
 
 
@@ -207,6 +209,7 @@ class Settings:
     ffmpeg: str
     ffprobe: str
     fills_in_background: bool
+    cache_max_bytes: int  # 0: no quota
     log_level: str
 
 
@@ -270,6 +273,7 @@ def _read(reader: "_Reader") -> Settings:
         ffmpeg=reader.parsed("FASTPIX_FFMPEG", "", values.program),
         ffprobe=reader.parsed("FASTPIX_FFPROBE", "", values.program),
         fills_in_background=reader.choice("FASTPIX_BACKGROUND_FILL", True, {"on": True, "off": False}),
+        cache_max_bytes=reader.number("FASTPIX_CACHE_MAX_BYTES", 0, 0, _MAX_CACHE_BYTES),
         log_level=reader.choice("FASTPIX_LOG_LEVEL", "info", {level: level for level in log.LEVELS}),
     )
 

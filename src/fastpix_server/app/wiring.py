@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from fastpix_server.live.running import MakePush
     from fastpix_server.playback.worker import SegmentMaker
     from fastpix_server.views.intake import Intake
+    from fastpix_server.webhooks.courier import Courier
 
 # Queue -> jobs at once in one worker process: fetching waits for networks, preparing and filling use the cores.
 QUEUES: Mapping[str, int] = {"fetch": 8, "prepare": 2, "fill": 1, "default": 8}
@@ -56,14 +57,16 @@ async def open_platform(settings: Settings, *, pool_size: int) -> AsyncIterator[
     from fastpix_server.media import links
     from fastpix_server.playback import content_keys
     from fastpix_server.views.alerts import service as alerts
+    from fastpix_server.webhooks import service as webhooks
 
     url = require_database_url(settings)
-    links.configure(settings.urls.images or settings.urls.public)
+    links.configure(settings.urls.images or settings.urls.public, settings.urls.stream or settings.urls.public)
     binaries.configure(ffmpeg=settings.ffmpeg, ffprobe=settings.ffprobe)
     secrets.prepare_folder(settings.data_dir)
     keys = secrets.load_keys(settings)
     content_keys.configure(keys)
     alerts.configure(keys)
+    webhooks.configure(keys)
     s3 = {name: value.reveal() for name, value in settings.s3.items()}
     storage = open_store(settings.storage_url, s3, settings.data_dir / "work")
     db = await Database.open(url, size=pool_size)
@@ -181,15 +184,16 @@ def make_push(platform: Platform) -> "MakePush":
 
     from fastpix_server.base.guard import AddressPolicy
     from fastpix_server.live.push import Push
-    from fastpix_server.live.push import Target as There
+    from fastpix_server.live.push_line import parse
     from fastpix_server.live.running import Pusher
     from fastpix_server.live.streams import Target
 
     policy = AddressPolicy(platform.settings.fetch.allow_cidrs)
 
     def make(target: Target, on_state: Callable[[str], None]) -> Pusher:
-        there = There.parse(target.url, target.stream_key)
-        return Push(there, policy=policy, on_state=lambda state, _reason: on_state(state))
+        return Push(
+            parse(target.url, target.stream_key), policy=policy, on_state=lambda state, _reason: on_state(state)
+        )
 
     return make
 
@@ -203,7 +207,21 @@ def make_origin_auth(platform: Platform) -> "OriginAuth":
 def make_segment_maker(platform: Platform) -> "SegmentMaker":
     from fastpix_server.playback.worker import SegmentMaker
 
-    return SegmentMaker(platform.db, platform.listener, platform.storage)
+    maximum = platform.settings.cache_max_bytes
+    return SegmentMaker(platform.db, platform.listener, platform.storage, cache_max_bytes=maximum)
+
+
+def make_courier(platform: Platform) -> "Courier":
+    """Webhooks go where URL inputs may go."""
+    from fastpix_server.access import service as access
+    from fastpix_server.base.guard import AddressPolicy
+    from fastpix_server.db.pool import Tx
+    from fastpix_server.webhooks.courier import Courier
+
+    async def name_of(tx: Tx, workspace_id: str) -> str:
+        return (await access.get_workspace(tx, workspace_id)).name
+
+    return Courier(platform.db, platform.listener, AddressPolicy(platform.settings.fetch.allow_cidrs), name_of)
 
 
 def make_registry(platform: Platform, maker: "SegmentMaker") -> "Registry":
@@ -217,25 +235,34 @@ def make_registry(platform: Platform, maker: "SegmentMaker") -> "Registry":
     from fastpix_server.media.fetch import FetchLimits, MediaFetch
     from fastpix_server.media.file_jobs import FileJobs
     from fastpix_server.media.jobs import MediaJobs
+    from fastpix_server.media.storage import StorageJobs
     from fastpix_server.media.track_jobs import TrackJobs
     from fastpix_server.media.uploads import UploadJobs
     from fastpix_server.outbox import events
     from fastpix_server.playback import service as playback
     from fastpix_server.views.alerts.jobs import AlertJobs
+    from fastpix_server.views.finishing import Finishing
+    from fastpix_server.views.tables import TableOptions
+    from fastpix_server.webhooks.jobs import WebhookJobs
 
     registry = Registry()
     settings = platform.settings
-    MediaJobs(platform.db, platform.storage, settings.data_dir / "work").register(registry)
+    work_dir = settings.data_dir / "work"
+    MediaJobs(platform.db, platform.storage, work_dir).register(registry)
     limits = FetchLimits(max_size_bytes=settings.fetch.max_size_bytes, total_s=settings.fetch.timeout_s)
     policy = AddressPolicy(settings.fetch.allow_cidrs)
-    MediaFetch(platform.db, platform.storage, policy, limits).register(registry)
-    TrackJobs(platform.db, platform.storage, settings.data_dir / "work", policy, limits).register(registry)
-    FileJobs(platform.db, platform.storage, settings.data_dir / "work").register(registry)
+    MediaFetch(platform.db, platform.storage, policy, limits, work_dir=work_dir).register(registry)
+    TrackJobs(platform.db, platform.storage, work_dir, policy, limits).register(registry)
+    FileJobs(platform.db, platform.storage, work_dir).register(registry)
     UploadJobs(platform.db, platform.storage, settings.urls.public).register(registry)
+    StorageJobs(platform.db, platform.storage, cache_max_bytes=settings.cache_max_bytes).register(registry)
     RecordingJobs(platform.db, platform.storage.objects).register(registry)
     LiveJobs(platform.db).register(registry)
     ClipJobs(platform.db, platform.storage.objects).register(registry)
     AlertJobs(platform.db, platform.clickhouse, AddressPolicy(settings.fetch.allow_cidrs)).register(registry)
+    WebhookJobs(platform.db).register(registry)
+    if settings.clickhouse_url:
+        Finishing(platform.clickhouse, TableOptions(cluster=settings.views.cluster)).register(registry)
     registry.add(playback.FILL_JOB, maker.fill, queue="fill")
 
     async def purge_kept() -> None:

@@ -1,4 +1,4 @@
-"""The worker role: runs jobs and makes segments until it is told to stop.
+"""The worker role: runs jobs, makes segments and delivers webhooks until it is told to stop.
 
 Invariants: it yields the cores to the HTTP role (nice); SIGTERM lets running jobs end within the drain, puts the rest
 back, and ends every ffmpeg (they die with us in any case).
@@ -40,17 +40,21 @@ async def _run(settings: Settings) -> None:
         registry = wiring.make_registry(platform, maker)
         queues = wiring.queues(settings)
         worker = Worker(platform.db.url, registry, queues)
+        courier = wiring.make_courier(platform)
         await platform.listener.start()
         making = asyncio.create_task(maker.run(), name="segment-maker")
+        carrying = asyncio.create_task(courier.run(), name="webhook-courier")
         working = asyncio.create_task(worker.run(), name="job-worker")
         waiting = asyncio.create_task(stopping.wait(), name="stop-signal")
         _log.info("worker_started", queues=dict(queues))
-        await asyncio.wait({making, working, waiting}, return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait({making, carrying, working, waiting}, return_when=asyncio.FIRST_COMPLETED)
         worker.stop()
         making.cancel()
+        carrying.cancel()
         waiting.cancel()
         # Whichever ended by itself ended wrongly: its error is raised here, and the supervisor starts us again.
         await working
-        with contextlib.suppress(asyncio.CancelledError):
-            await making
+        for task in (making, carrying):
+            with contextlib.suppress(asyncio.CancelledError):
+                await task
         _log.info("worker_stopped")

@@ -26,6 +26,8 @@ _QUIET_LIBRARIES = (
     "sqlalchemy",
 )
 
+_heard = {"from": logging.INFO}  # the level of the last `configure`
+
 LEVELS = ("debug", "info", "warning", "error")
 
 
@@ -39,10 +41,16 @@ def bound(**fields: object) -> AbstractContextManager[None]:
     return structlog.contextvars.bound_contextvars(**fields)
 
 
+def is_debug() -> bool:
+    """Whether debug lines are heard at all: where there is one per request, making it for nothing is felt."""
+    return _heard["from"] <= logging.DEBUG
+
+
 def configure(role: str, level: str = "info", *, stream: TextIO | None = None) -> None:
     """Sets up the whole process. `role` (api, worker, ...) is a field of every line; `level` is one of LEVELS."""
     out = stream if stream is not None else sys.stderr
     threshold = getattr(logging, level.upper())
+    _heard["from"] = threshold
     before = _shared_processors(role)
     after = _renderers(is_terminal=out.isatty())
     structlog.configure(

@@ -17,6 +17,7 @@ from fastpix_server.edge.images import Images
 from fastpix_server.edge.licences import Licences
 from fastpix_server.edge.manifests import Manifests
 from fastpix_server.edge.player import Player
+from fastpix_server.edge.playlists import Playlists
 from fastpix_server.edge.segments import Segments
 from fastpix_server.edge.sheets import Sheets
 from fastpix_server.edge.texts import Texts
@@ -35,6 +36,7 @@ def create_edge(context: EdgeContext) -> Starlette:
             *Texts(delivery).routes(),
             *Downloads(delivery).routes(),
             *BeaconScript(delivery).routes(),
+            *Playlists(delivery).routes(),
             *Player(context).routes(),
             *uploads.routes(context),
             *(whip.routes(context.whip) if context.whip is not None else ()),

@@ -18,7 +18,7 @@ from fastpix_server.base import errors
 from fastpix_server.edge.bodies import body
 from fastpix_server.edge.delivery import Delivery, cached, route
 from fastpix_server.media import service as media
-from fastpix_server.playback.admission import Playable
+from fastpix_server.playback.admission import AnyPlayable
 
 FOLDER = Path(__file__).parent / "web" / "beacon"
 PARTS = ("common.js", "sender.js", "engines.js", "monitor.js")
@@ -59,13 +59,13 @@ class BeaconScript:
 
     async def about(self, request: Request) -> Response:
         """What the player page reports its views with: whose video it is, and which."""
-        playable = await self._delivery.admit(request)
+        playable = await self._delivery.admit_any(request)
         data = msgspec.json.encode(await self._describe(playable))
         cache = cached(playable, ABOUT_CACHE)
         return body(request, data, media_type="application/json", etag=_digest(data), cache=cache)
 
-    async def _describe(self, playable: Playable) -> dict[str, str]:
-        """Without a workspace key there is nobody to report to."""
+    async def _describe(self, playable: AnyPlayable) -> dict[str, str]:
+        """Without a workspace key there is nobody to report to. A broadcast has no media yet."""
         of = playable.playback_id
         described = {"playbackId": of.id}
         async with self._delivery.context.db.unit() as tx:

@@ -5,9 +5,10 @@ whole, as the RFC allows.
 """
 
 import dataclasses
+import functools
 import hashlib
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Literal
 
 from starlette.requests import Request
@@ -46,6 +47,10 @@ def body(
     headers: Mapping[str, str] | None = None,
 ) -> Response:
     """`etag` without quotes, as it names exactly these bytes."""
+    conditions = request.headers
+    is_plain = request.method == "GET" and not ("range" in conditions or "if-none-match" in conditions)
+    if is_plain and headers is None:
+        return _Whole(data, _head_of_whole(media_type, etag, cache, len(data)))
     part = part_of(request, len(data), etag=etag, cache=cache, headers=headers)
     shown = b"" if request.method == "HEAD" else data[part.first : part.end]
     return Response(shown, part.status, part.headers, media_type if part.has_body else None)
@@ -69,11 +74,7 @@ def part_of(request: Request, size: int, *, etag: str, cache: str, headers: Mapp
     """As `body`, for who sends the bytes himself."""
     quoted = f'"{etag}"'
     common = {
-        **CORS,
-        "ETag": quoted,
-        "Cache-Control": cache,
-        "Accept-Ranges": "bytes",
-        "X-Content-Type-Options": "nosniff",
+        **_common(quoted, cache),
         **(headers or {}),
     }
     if _names(request.headers.get("if-none-match", ""), quoted):
@@ -89,6 +90,31 @@ def part_of(request: Request, size: int, *, etag: str, cache: str, headers: Mapp
             common["Content-Range"] = f"bytes {first}-{bounds[1]}/{size}"
     common["Content-Length"] = str(end - first)
     return Part(status, first, end, common)
+
+
+def _common(quoted: str, cache: str) -> dict[str, str]:
+    return {
+        **CORS,
+        "ETag": quoted,
+        "Cache-Control": cache,
+        "Accept-Ranges": "bytes",
+        "X-Content-Type-Options": "nosniff",
+    }
+
+
+class _Whole(Response):
+    """A body whose head was made before: a thousand players that wait for one playlist are answered at once."""
+
+    def __init__(self, data: bytes, head: Sequence[tuple[bytes, bytes]]) -> None:
+        self.status_code, self.body, self.background = 200, data, None
+        self.raw_headers = [*head]
+
+
+@functools.lru_cache(maxsize=256)  # the playlists of now, of some dozens of renditions
+def _head_of_whole(media_type: str, etag: str, cache: str, size_bytes: int) -> tuple[tuple[bytes, bytes], ...]:
+    quoted = f'"{etag}"'
+    headers = {**_common(quoted, cache), "Content-Length": str(size_bytes)}
+    return tuple(Response(None, 200, headers, media_type).raw_headers)
 
 
 def _names(condition: str, quoted: str) -> bool:

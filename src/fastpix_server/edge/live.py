@@ -4,7 +4,6 @@ Invariants: what a viewer may see was decided by the gate for this very request,
 path that runs out ends a broadcast for its viewer; a session's answers come from its origin, through `Origins`.
 """
 
-import hashlib
 import re
 import secrets
 
@@ -13,7 +12,7 @@ from starlette.responses import Response
 
 from fastpix_server.base import errors
 from fastpix_server.base.errors import FieldError
-from fastpix_server.edge.bodies import NO_STORE, Kind, body
+from fastpix_server.edge.bodies import NO_STORE, Kind, body, digest
 from fastpix_server.edge.delivery import Delivery, cached
 from fastpix_server.edge.now_pictures import NowPictures
 from fastpix_server.edge.origins import Origins
@@ -66,9 +65,9 @@ class Live:
             query["skip"] = "1"
         if params.get("dvrMode") == "true" and playable.session.is_dvr:
             query["dvr"] = "1"
-        found = await self._ask(playable, f"{_rendition(request)}/index.m3u8", query)
+        # Who waits for the next part watches: counted now, not when a thousand of them are to be answered at once.
         self._saw(request, playable)
-        return self._answer(request, playable, found)
+        return self._answer(request, playable, await self._ask(playable, f"{_rendition(request)}/index.m3u8", query))
 
     async def segment(self, request: Request, playable: LivePlayable) -> Response:
         """`{folder}/{rendition}/{k}.m4s`; the path parameter `k` is `{number}` or `{number}.{part}`."""
@@ -129,7 +128,7 @@ class Live:
             request,
             found.body,
             media_type=found.media_type,
-            etag=hashlib.blake2b(found.body, digest_size=10).hexdigest(),
+            etag=found.etag or digest(found.body),
             cache=kept if found.max_age_s > 0 else NO_STORE,
         )
 

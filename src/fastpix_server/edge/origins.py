@@ -16,6 +16,7 @@ from prometheus_client import Counter, Gauge
 
 from fastpix_server.base import errors, log
 from fastpix_server.db.pool import Database
+from fastpix_server.edge.bodies import digest
 from fastpix_server.edge.origin import MAX_AGE_HEADER, NOT_HERE
 from fastpix_server.edge.origin_auth import OriginAuth
 from fastpix_server.edge.whip_hop import Ingest
@@ -110,7 +111,7 @@ class Origins:
                     _log.error("origin_failed", status=answer.status, size_bytes=len(body))
                     raise errors.Unavailable("The origin of the live stream failed; try again shortly.")
                 max_age_s = int(answer.headers.get(MAX_AGE_HEADER, "0"))
-                found = Answer(answer.status, body, answer.content_type, max_age_s)
+                found = Answer(answer.status, body, answer.content_type, max_age_s, digest(body))
         except (aiohttp.ClientError, TimeoutError) as fault:
             _log.info("origin_away", error=type(fault).__name__)
             raise errors.Unavailable("The origin of the live stream does not answer; try again shortly.") from fault
@@ -130,9 +131,11 @@ class Origins:
         if answer.status != 200 or answer.max_age_s <= 0:
             return
         self._drop(url)
-        self._kept[url] = (time.monotonic() + min(answer.max_age_s, MAX_KEPT_S), answer)
+        now_s = time.monotonic()
+        self._kept[url] = (now_s + min(answer.max_age_s, MAX_KEPT_S), answer)
         self._kept_bytes += len(answer.body)
-        while self._kept_bytes > MAX_KEPT_BYTES:
+        # Nobody asks again for most of them: the oldest go when their time is over, not when there is no more room.
+        while self._kept and (self._kept_bytes > MAX_KEPT_BYTES or next(iter(self._kept.values()))[0] < now_s):
             self._drop(next(iter(self._kept)))
 
     def _drop(self, url: str) -> None:

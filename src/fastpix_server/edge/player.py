@@ -1,7 +1,8 @@
-"""The hosted player page /play/{playbackId} and its assets, all from this process: no other server is asked.
+"""The hosted player pages /play/{playbackId} and /play/playlist/{playlistId} with their assets, all from this process:
+no other server is asked.
 
-Invariants: the page is the same for every playback id (its script reads the id from the address), so nothing of a
-request is written into it; asset URLs carry a hash of their bytes and are cached for ever.
+Invariants: a page is the same for every id (its script reads the id from the address), so nothing of a request is
+written into it; asset URLs carry a hash of their bytes and are cached for ever.
 """
 
 import dataclasses
@@ -29,6 +30,7 @@ _TYPES = {".js": "text/javascript; charset=utf-8", ".css": "text/css; charset=ut
 _ASSETS = {
     "play.css": WEB / "play.css",
     "play.js": WEB / "play.js",
+    "play-list.js": WEB / "play-list.js",
     "play-hls.js": WEB / "play-hls.js",
     "play-shaka.js": WEB / "play-shaka.js",
     "hls.min.js": WEB / "vendor" / "hls.min.js",
@@ -65,11 +67,17 @@ class Player:
         stream = context.stream_url or ""
         drm = " ".join(context.licences.systems)
         beacons = "on" if context.intake is not None else "off"
-        self._pages = {name: self._page(name, stream, drm, beacons) for name in _ENGINES if self._is_built(name)}
+        self._pages = {
+            (name, is_list): self._page(name, stream, drm, beacons, is_list=is_list)
+            for name in _ENGINES
+            for is_list in (False, True)
+            if self._is_built(name)
+        }
 
     def routes(self) -> list[Route]:
         return [
             route("/play/assets/{digest}/{name}", self.asset),
+            route("/play/playlist/{playlist_id}", self.playlist_page),
             route("/play/{playback_id}", self.page),
         ]
 
@@ -77,11 +85,20 @@ class Player:
         """Whether the video exists is for the page to find out; only what can be no id at all is refused here."""
         if not ids.is_uuid(request.path_params["playback_id"]):
             raise errors.NotFound("There is no such page: the address ends in a playback id.")
+        return self._answer(request, is_list=False)
+
+    async def playlist_page(self, request: Request) -> Response:
+        """Plays one media of a playlist after the other; which ones, the page asks for (edge/playlists.py)."""
+        if not ids.is_uuid(request.path_params["playlist_id"]):
+            raise errors.NotFound("There is no such page: the address ends in a playlist id.")
+        return self._answer(request, is_list=True)
+
+    def _answer(self, request: Request, *, is_list: bool) -> Response:
         # Encrypted video plays in either; Shaka Player speaks to more systems.
         default = "shaka" if "drm-token" in request.query_params else "hls"
         wanted = request.query_params.get("player", default)
         name = "shaka" if wanted == "shaka" else "hls"
-        page = self._pages.get(name)
+        page = self._pages.get((name, is_list))
         if page is None:
             raise errors.Unavailable("The player was not built; run python -m fastpix_server.edge.web_build.")
         headers = {"Content-Security-Policy": _POLICY, "Referrer-Policy": "strict-origin-when-cross-origin"}
@@ -113,9 +130,9 @@ class Player:
         return body(request, asset.plain, media_type=media_type, etag=asset.digest, cache=IMMUTABLE, headers=headers)
 
     def _is_built(self, name: str) -> bool:
-        return all(asset in self._assets for asset in ("play.css", "play.js", *_ENGINES[name]))
+        return all(asset in self._assets for asset in ("play.css", "play.js", "play-list.js", *_ENGINES[name]))
 
-    def _page(self, name: str, stream: str, drm: str, beacons: str) -> bytes:
+    def _page(self, name: str, stream: str, drm: str, beacons: str, *, is_list: bool) -> bytes:
         library, engine = _ENGINES[name]
         text = (WEB / "play.html").read_text()
         for hole, value in {
@@ -125,6 +142,8 @@ class Player:
             "%page%": self._assets["play.js"].url,
             "%beacon%": self._assets["beacon.js"].url,
             "%beacons%": beacons,
+            "%playlist%": "on" if is_list else "off",
+            "%list%": f'<script src="{self._assets["play-list.js"].url}" defer></script>' if is_list else "",
             "%name%": name,
             "%drm%": drm,
             "%stream%": html.escape(stream.rstrip("/")),

@@ -87,10 +87,10 @@ def find(data: Bytes, path: Sequence[bytes], start: int = 0, end: int | None = N
 
 
 def build(kind: bytes, *parts: bytes) -> bytes:
-    body = b"".join(parts)
-    if len(body) + 8 > 0xFFFFFFFF:
+    size = 8 + sum(map(len, parts))
+    if size > 0xFFFFFFFF:
         raise BoxError(f"box {kind!r} would need a 64-bit size")
-    return _HEADER.pack(len(body) + 8, kind) + body
+    return b"".join((_HEADER.pack(size, kind), *parts))
 
 
 def build_full(kind: bytes, version: int, flags: int, *parts: bytes) -> bytes:

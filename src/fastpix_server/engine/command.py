@@ -4,12 +4,16 @@ The order of the filters and nearly every flag was measured (frame-exact on 19 k
 breaks without them. ffmpeg gets a local path chosen by us, never a URL and never a name that a user gave.
 """
 
+import bisect
+import dataclasses
 import os
 from collections.abc import Sequence
 from fractions import Fraction
 from pathlib import Path
 
 from fastpix_server.engine import binaries
+from fastpix_server.engine.edit import Piece
+from fastpix_server.engine.framing import composed, fitted, mark_inputs
 from fastpix_server.engine.launch import FIRST_OUTPUT_FD
 from fastpix_server.engine.plan import Plan, Timeline, VideoRendition
 from fastpix_server.engine.sandbox import MIB, Limits
@@ -64,16 +68,20 @@ def video_command(
     fast: bool = False,
     threads: int = 0,
     seek_segment: int | None = None,
+    marks: Sequence[Path] = (),
 ) -> list[str]:
     """One process: decode once, n renditions, segments k0..k1-1, one pipe (descriptor 3, 4 ...) per rendition.
 
-    `seek_segment` starts decoding where that earlier segment would, to get past damage. Threads 0: as many as cores.
+    The segments are of one piece of the plan, and `source` is its file. `seek_segment` starts decoding where that
+    earlier segment of the piece would, to get past damage. Threads 0: as many as cores. `marks` are the files of the
+    plan's watermarks.
     """
-    assert plan.video is not None
+    video = plan.piece_at(k0).video
+    assert video is not None
     timeline = plan.timeline
     seek_s = seek_before(plan, k0 if seek_segment is None else seek_segment)
     frames = timeline.cuts[k1] - timeline.cuts[k0]
-    graph = grid_filters(plan.video, timeline.fps, timeline.start_s(k0) - seek_s, frames)
+    graph = grid_filters(video, timeline.fps, plan.file_s(k0) - seek_s, frames)
     return [
         *preamble(),
         *input_guard(),
@@ -82,12 +90,13 @@ def video_command(
         *("-max_error_rate", "1"),
         # -reinit_filter 0: a stream that changes size or colour half-way would restart the graph and its count.
         *("-reinit_filter", "0"),
-        *assumed_colours(plan.video),
+        *assumed_colours(video),
         # -noaccurate_seek: the graph counts from the key frame itself. Accurate seeking drops by DTS rules.
         *("-noaccurate_seek", "-ss", seconds(seek_s)),
         *input_file(source),
+        *mark_inputs(marks),
         *_threads(threads, "-filter_complex_threads"),
-        *("-filter_complex", f"[0:{plan.video.stream_index}]{graph},{_fan_out(plan.video, renditions)}"),
+        *("-filter_complex", f"[0:{video.stream_index}]{graph},{_fan_out(plan, video, renditions)}"),
         *_outputs(timeline, renditions, _key_frame_times(timeline, k0, k1), fast=fast, threads=threads),
     ]
 
@@ -132,17 +141,48 @@ def assumed_colours(video: VideoFacts) -> list[str]:
 
 
 def seek_before(plan: Plan, k: int) -> Fraction:
-    """Presentation time where decoding for segment k begins: at or before its start.
+    """Where decoding for segment k begins, in the time of its file: at or before its start.
 
     A coarse clock may put the key frame up to half a frame later; asking for the start would then decode the whole
     group before it. What lies further behind is no key frame of this segment.
     """
-    start_s = plan.timeline.start_s(k)
+    start_s = plan.file_s(k)
     known_s = plan.seeks_s[k]
     if known_s is None:
         return max(Fraction(0), start_s - SEEK_MARGIN_S)
     key_s = Fraction(round(known_s * 1_000_000), 1_000_000)
     return max(Fraction(0), key_s if key_s - start_s < 1 / (2 * plan.timeline.fps) else start_s)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Spot:
+    """Where one frame of the timeline is found."""
+
+    k: int  # its segment
+    piece: Piece
+    video: VideoFacts
+    file_s: Fraction  # its time in the piece's file
+
+
+def spot(plan: Plan, frame: int) -> Spot:
+    """`frame` is clamped to the timeline. Only for plans with a picture."""
+    timeline = plan.timeline
+    frame = min(max(frame, 0), timeline.frames - 1)
+    k = bisect.bisect_right(timeline.cuts, frame) - 1
+    piece = plan.piece_at(k)
+    assert piece.video is not None
+    behind_s = Fraction((frame - timeline.cuts[k]) * timeline.frame_ticks, timeline.timescale)
+    return Spot(k, piece, piece.video, plan.file_s(k) + behind_s)
+
+
+def key_times(plan: Plan, piece: Piece) -> list[Fraction]:
+    """Key frames that segments of the piece begin at or after, as far as they are shown; in the file's time."""
+    end = plan.piece_end(piece)
+    end_s = piece.in_s + plan.timeline.start_s(end) - plan.timeline.start_s(piece.first)
+    known = {Fraction(k).limit_denominator(1_000_000) for k in plan.seeks_s[piece.first : end] if k is not None}
+    half_s = 1 / (2 * plan.timeline.fps)
+    # What was cut away must not come back as a picture.
+    return sorted(k for k in known if plan.edit is None or piece.in_s - half_s <= k < end_s - half_s)
 
 
 def grid_filters(video: VideoFacts, fps: Fraction, offset_s: Fraction, frames: int) -> str:
@@ -160,10 +200,12 @@ def grid_filters(video: VideoFacts, fps: Fraction, offset_s: Fraction, frames: i
     )
 
 
-def _fan_out(video: VideoFacts, renditions: Sequence[VideoRendition]) -> str:
+def _fan_out(plan: Plan, video: VideoFacts, renditions: Sequence[VideoRendition]) -> str:
     widest = max(renditions, key=lambda r: r.width * r.height)
-    mapped = f"{tone_map(video, (widest.width, widest.height))}," if video.is_hdr else ""
-    return mapped + _split(len(renditions)) + "".join(_scaled(i, r) for i, r in enumerate(renditions))
+    size = (widest.width, widest.height)
+    mapped = f"{tone_map(video, fitted(plan, video, size) or size)}," if video.is_hdr else ""
+    scaled = "".join(_scaled(i, r) for i, r in enumerate(renditions))
+    return mapped + composed(plan, video, size) + _split(len(renditions)) + scaled
 
 
 def tone_map(video: VideoFacts, size: tuple[int, int]) -> str:

@@ -29,7 +29,7 @@ def audio_command(plan: Plan, source: Path, rendition: AudioRendition, k0: int, 
     samples = (plan.timeline.audio_cuts[k1] + TAIL_FRAMES) * AAC_FRAME_SAMPLES - first_sample
     seek_s = max(Fraction(0), Fraction(first_sample, rate_hz) - SEEK_MARGIN_S)
     offset = first_sample - round(seek_s * rate_hz)
-    placed = _on_grid(rendition, rate_hz, offset)
+    placed = on_grid(rendition, rate_hz, offset)
     graph = f"[0:{rendition.stream_index}]{placed},apad,atrim=end_sample={samples},asetpts=N[a]"
     seek = ["-ss", f"{float(seek_s):.6f}"] if seek_s else []
     return [
@@ -39,15 +39,15 @@ def audio_command(plan: Plan, source: Path, rendition: AudioRendition, k0: int, 
         *seek,
         *input_file(source),
         *("-filter_complex", graph),
-        *_encoded(rendition, ["-f", "adts"]),
+        *encoded(rendition, ["-f", "adts"]),
     ]
 
 
 def silence_command(rendition: AudioRendition, rate_hz: int) -> list[str]:
     """A few frames of silence as fragmented MP4 with the same encoder settings: its header is the init segment."""
-    graph = f"anullsrc=r={rate_hz}:cl={_layout(rendition)},atrim=end_sample={8 * AAC_FRAME_SAMPLES}[a]"
+    graph = f"anullsrc=r={rate_hz}:cl={layout(rendition)},atrim=end_sample={8 * AAC_FRAME_SAMPLES}[a]"
     muxer = ["-movflags", "default_base_moof+empty_moov", "-use_editlist", "0", "-f", "mp4"]
-    return [*preamble(), "-filter_complex", graph, *_encoded(rendition, muxer)]
+    return [*preamble(), "-filter_complex", graph, *encoded(rendition, muxer)]
 
 
 def audio_limits(plan: Plan, k0: int, k1: int) -> Limits:
@@ -61,20 +61,20 @@ def first_frame(plan: Plan, k0: int) -> int:
     return plan.timeline.audio_cuts[k0] - LEAD_FRAMES - PRIMING_FRAMES
 
 
-def _on_grid(rendition: AudioRendition, rate_hz: int, offset: int) -> str:
+def on_grid(rendition: AudioRendition, rate_hz: int, offset: int) -> str:
     """Sample 0 of what follows is exactly the wanted PCM sample, also when that lies before the start (silence)."""
     resampled = f"aresample={rate_hz}:async=1:min_hard_comp=0.02:first_pts=0"
-    layout = f"aformat=channel_layouts={_layout(rendition)}:sample_fmts=fltp"
+    shape = f"aformat=channel_layouts={layout(rendition)}:sample_fmts=fltp"
     if offset < 0:
-        return f"{resampled},{layout},adelay=delays={-offset}S:all=1,asetpts=N"
-    return f"{resampled},{layout},atrim=start_pts={offset},asetpts=N"
+        return f"{resampled},{shape},adelay=delays={-offset}S:all=1,asetpts=N"
+    return f"{resampled},{shape},atrim=start_pts={offset},asetpts=N"
 
 
-def _layout(rendition: AudioRendition) -> str:
+def layout(rendition: AudioRendition) -> str:
     return "mono" if rendition.channels == 1 else "stereo"
 
 
-def _encoded(rendition: AudioRendition, muxer: list[str]) -> list[str]:
+def encoded(rendition: AudioRendition, muxer: list[str]) -> list[str]:
     return [
         *("-map", "[a]", "-vn", "-sn", "-dn", "-map_metadata", "-1", "-map_chapters", "-1"),
         *("-c:a", "aac", "-b:a", str(rendition.bitrate_bps), *muxer, f"pipe:{FIRST_OUTPUT_FD}"),

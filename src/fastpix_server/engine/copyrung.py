@@ -218,10 +218,12 @@ def _read(path: Path, runs: Sequence[tuple[int, int]]) -> bytes:
 
 @dataclasses.dataclass(frozen=True, slots=True, eq=False)
 class _CopyTrack:
-    """One rendition's samples: segment k is [bounds[k], bounds[k+1]) in decode order."""
+    """One rendition's samples: segment k is runs[k] (first, end) in decode order, shown `delays[k]` ticks later than
+    the file shows it."""
 
     track: mp4.Track
-    bounds: tuple[int, ...]
+    runs: tuple[tuple[int, int], ...]
+    delays: tuple[int, ...]
     shift: int  # media time of presentation time 0; negative when the samples begin later than time 0
 
 
@@ -258,13 +260,13 @@ class CopySource:
     def segment(self, name: str, k: int) -> bytes:
         """Segment k as one CMAF fragment. Raises SourceFault when the file got shorter."""
         chosen = self._tracks[name]
-        first, end = chosen.bounds[k], chosen.bounds[k + 1]
+        first, end = chosen.runs[k]
         samples = chosen.track.samples
         assert samples is not None
         if int(samples.size[first:end].sum()) > MAX_SEGMENT_BYTES:
             raise SourceFault("segment_too_large", "A segment of the source is too large to be served as it is.")
         data = _read(self._path, _runs(samples.offset[first:end], samples.size[first:end]))
-        decode_time = int(samples.dts[first]) + max(-chosen.shift, 0)
+        decode_time = int(samples.dts[first]) + max(-chosen.shift, 0) + chosen.delays[k]
         every_is_sync = chosen.track.kind == "soun"
         return copybox.fragment(samples, first, end, k + 1, decode_time, data, every_is_sync=every_is_sync)
 
@@ -273,17 +275,26 @@ def _video_track(index: mp4.Index, plan: Plan, rendition: VideoRendition) -> _Co
     track = _track_of(index, plan.video.stream_index, "vide") if plan.video else None
     if track is None or track.samples is None or plan.video is None:
         raise _not_planned()
-    frames = _frames_on_grid(track, plan.start_s, dataclasses.replace(plan.video, frames=plan.timeline.frames))
+    frames = _frames_on_grid(track, plan.start_s, plan.video)
     if frames is None or (track.width, track.height) != (rendition.width, rendition.height):
         raise _not_planned()
-    sample_of_frame = np.argsort(frames)
-    bounds = [*(int(sample_of_frame[cut]) for cut in plan.timeline.cuts[:-1]), len(frames)]
-    if not _is_rising(bounds):
-        raise _not_planned()
-    return _on_plan_clock(track, frames, plan, bounds)
+    sample_of_frame = [*np.argsort(frames).tolist(), len(frames)]
+    timeline = plan.timeline
+    runs: list[tuple[int, int]] = []
+    delays: list[int] = []
+    for k in range(timeline.segment_count):
+        begin = round(plan.file_s(k) * timeline.fps)
+        end = begin + timeline.cuts[k + 1] - timeline.cuts[k]
+        if end > len(frames) or sample_of_frame[begin] >= sample_of_frame[end]:
+            raise _not_planned()
+        runs.append((sample_of_frame[begin], sample_of_frame[end]))
+        delays.append((timeline.cuts[k] - begin) * timeline.frame_ticks)
+    return _on_plan_clock(track, frames, plan, runs, delays)
 
 
-def _on_plan_clock(track: mp4.Track, frames: mp4.Ints, plan: Plan, bounds: Sequence[int]) -> _CopyTrack:
+def _on_plan_clock(
+    track: mp4.Track, frames: mp4.Ints, plan: Plan, runs: Sequence[tuple[int, int]], delays: Sequence[int]
+) -> _CopyTrack:
     """The same samples in ticks of the encoded renditions.
 
     A player that changes from one rung to another with a different timescale maps its clock anew (hls.js 1.7 does, and
@@ -301,7 +312,8 @@ def _on_plan_clock(track: mp4.Track, frames: mp4.Ints, plan: Plan, bounds: Seque
         pts=frames * timeline.frame_ticks + shift,
         duration=np.append(np.diff(dts), last),
     )
-    return _CopyTrack(dataclasses.replace(track, timescale=timeline.timescale, samples=samples), tuple(bounds), shift)
+    track = dataclasses.replace(track, timescale=timeline.timescale, samples=samples)
+    return _CopyTrack(track, tuple(runs), tuple(delays), shift)
 
 
 def _sound_track(index: mp4.Index, plan: Plan, rendition: AudioRendition) -> _CopyTrack:
@@ -309,16 +321,17 @@ def _sound_track(index: mp4.Index, plan: Plan, rendition: AudioRendition) -> _Co
     if track is None or track.samples is None:
         raise _not_planned()
     first, shift = _audio_origin(track, plan.start_s)
-    return _CopyTrack(track, _sound_bounds(plan.timeline, first, len(track.samples)), shift)
+    runs = _sound_runs(plan.timeline, first, len(track.samples))
+    return _CopyTrack(track, runs, (0,) * len(runs), shift)
 
 
-def _sound_bounds(timeline: Timeline, first: int, count: int) -> tuple[int, ...]:
+def _sound_runs(timeline: Timeline, first: int, count: int) -> tuple[tuple[int, int], ...]:
     """The first segment keeps the priming frames; the last ends where the sound does."""
     inner = [cut + first for cut in timeline.audio_cuts[1:-1]]
     bounds = [max(0, first - PRIMING_FRAMES), *inner, min(timeline.audio_cuts[-1] + first, count)]
     if not _is_rising(bounds):
         raise _not_planned()
-    return tuple(bounds)
+    return tuple(itertools.pairwise(bounds))
 
 
 def _is_rising(bounds: Sequence[int]) -> bool:

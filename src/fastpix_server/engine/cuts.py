@@ -65,14 +65,15 @@ def key_frame_index(time_s: float, fps: Fraction) -> int:
 
 def seeks(cuts: Sequence[int], fps: Fraction, keyframes_s: Sequence[float] | None) -> tuple[float | None, ...]:
     """For each segment the last key frame from which its first frame can be decoded; None without an index."""
+    return tuple(seek(cut / float(fps), fps, keyframes_s) for cut in cuts[:-1])
+
+
+def seek(start_s: float, fps: Fraction, keyframes_s: Sequence[float] | None) -> float | None:
+    """The last key frame from which the frame at `start_s` can be decoded."""
     if keyframes_s is None:
-        return (None,) * (len(cuts) - 1)
-    found: list[float | None] = []
-    for cut in cuts[:-1]:
-        latest = (cut + _ON_GRID_FRAMES) / float(fps)
-        at = bisect.bisect_right(keyframes_s, latest + 1e-9)
-        found.append(max(0.0, keyframes_s[at - 1]) if at else 0.0)
-    return tuple(found)
+        return None
+    at = bisect.bisect_right(keyframes_s, start_s + _ON_GRID_FRAMES / float(fps) + 1e-9)
+    return max(0.0, keyframes_s[at - 1]) if at else 0.0
 
 
 def audio_cuts(starts_s: Sequence[Fraction], end_s: Fraction, rate_hz: int) -> tuple[int, ...]:

@@ -14,7 +14,7 @@ from prometheus_client import Counter
 
 from fastpix_server.base import log
 from fastpix_server.base.errors import MediaFault, ServiceFault, SourceFault
-from fastpix_server.engine import command, command_audio, fragments
+from fastpix_server.engine import command, command_audio, command_mix, fragments, framing
 from fastpix_server.engine.fragments import FragmentError
 from fastpix_server.engine.plan import AAC_FRAME_SAMPLES, AudioRendition, Plan, VideoRendition
 from fastpix_server.engine.run import Control, Finished, Killed, Process, started
@@ -50,6 +50,7 @@ async def encode_video(
     k1: int,
     emit: Emit,
     *,
+    others: Sequence[Path] = (),
     fast: bool = False,
     nice: int = 0,
     threads: int = 0,
@@ -57,13 +58,19 @@ async def encode_video(
 ) -> None:
     """Encode segments k0..k1-1 of every rendition, decoding once. `emit` is awaited once per rendition and segment.
 
+    `source` is file 0 of the plan, `others` are its files from 1 on, where an edit has joined several.
+
     Raises SourceFault (unreadable), ServiceFault (worth another try) or Killed (by `control`). Segments that were
     emitted before that are good. `fast` spends less on small size and shares the init segment with the slow one.
     """
     _check_range(plan, k0, k1)
-    job = _VideoJob(plan, source, list(renditions), emit, fast=fast, nice=nice, threads=threads, control=control)
-    for first in range(k0, k1, MAX_VIDEO_SEGMENTS):
-        await job.encode(first, min(first + MAX_VIDEO_SEGMENTS, k1))
+    files = [source, *others]
+    job = _VideoJob(plan, files, list(renditions), emit, fast=fast, nice=nice, threads=threads, control=control)
+    first = k0
+    while first < k1:
+        end = min(first + MAX_VIDEO_SEGMENTS, plan.piece_end(plan.piece_at(first)), k1)
+        await job.encode(first, end)
+        first = end
 
 
 async def encode_audio(
@@ -74,16 +81,21 @@ async def encode_audio(
     k1: int,
     emit: Emit,
     *,
+    others: Sequence[Path] = (),
     nice: int = 0,
     control: Control | None = None,
 ) -> None:
     """Encode the sound of segments k0..k1-1, streamed out as it goes; joins to ranges made apart without a click.
 
-    Raises as `encode_video`. A source without sound at some time is silent there; that is no error.
+    Files and failures are as in `encode_video`. A source without sound at some time is silent there; that is no error.
     """
     _check_range(plan, k0, k1)
-    for first in range(k0, k1, MAX_AUDIO_SEGMENTS):
-        await _encode_audio(plan, source, rendition, first, min(first + MAX_AUDIO_SEGMENTS, k1), emit, nice, control)
+    files = [source, *others]
+    first = k0
+    while first < k1:
+        end = min(first + MAX_AUDIO_SEGMENTS, command_mix.last_of_run(plan, first), k1)
+        await _encode_audio(plan, files, rendition, first, end, emit, nice, control)
+        first = end
 
 
 def _check_range(plan: Plan, k0: int, k1: int) -> None:
@@ -97,7 +109,7 @@ class _VideoJob:
     def __init__(
         self,
         plan: Plan,
-        source: Path,
+        files: list[Path],
         renditions: list[VideoRendition],
         emit: Emit,
         *,
@@ -106,26 +118,29 @@ class _VideoJob:
         threads: int,
         control: Control | None,
     ) -> None:
-        self.plan, self.source, self.renditions, self.emit = plan, source, renditions, emit
+        self.plan, self.files, self.renditions, self.emit = plan, files, renditions, emit
+        self.marks = framing.plan_marks(plan, files)
         self.fast, self.nice, self.threads, self.control = fast, nice, threads, control
         self.wrong = ""  # why a fragment did not match the plan; with no word of ffmpeg's it is our fault
 
     async def encode(self, k0: int, k1: int) -> None:
         """Try the source, then the source from further back, then black; each goes on where the last one stopped."""
         done = dict.fromkeys((r.name for r in self.renditions), k0)
+        piece = self.plan.piece_at(k0)
         for earlier in EARLIER_SEGMENTS:
             start = min(done.values())
-            if earlier and start == 0:
+            if earlier and start == piece.first:
                 break
             argv = command.video_command(
                 self.plan,
-                self.source,
+                self.files[piece.file],
                 self.renditions,
                 start,
                 k1,
                 fast=self.fast,
                 threads=self.threads,
-                seek_segment=max(0, start - earlier),
+                seek_segment=max(piece.first, start - earlier),
+                marks=self.marks,
             )
             try:
                 await self._run(argv, start, k1, done)
@@ -194,7 +209,7 @@ class _VideoJob:
 
 async def _encode_audio(
     plan: Plan,
-    source: Path,
+    files: Sequence[Path],
     rendition: AudioRendition,
     k0: int,
     k1: int,
@@ -202,7 +217,10 @@ async def _encode_audio(
     nice: int,
     control: Control | None,
 ) -> None:
-    argv = command_audio.audio_command(plan, source, rendition, k0, k1)
+    if plan.edit is None:
+        argv = command_audio.audio_command(plan, files[0], rendition, k0, k1)
+    else:
+        argv = command_mix.mixed_audio_command(plan, files, rendition, k0, k1)
     limits: Limits = command_audio.audio_limits(plan, k0, k1)
     cuts = plan.timeline.audio_cuts
     k, index = k0, command_audio.first_frame(plan, k0)

@@ -66,6 +66,15 @@ async def read_init(reader: asyncio.StreamReader) -> bytes:
     return b"".join(parts)
 
 
+def fragment_of(segment: bytes) -> Fragment:
+    """The moof and mdat of a finished segment. Raises FragmentError."""
+    try:
+        parts = {box.kind: segment[box.start : box.end] for box in boxes.walk(segment)}
+        return Fragment(parts[b"moof"], parts[b"mdat"])
+    except (BoxError, KeyError) as broken:
+        raise FragmentError("a stored segment is no fragment") from broken
+
+
 def video_segment(fragment: Fragment, *, index: int, frames: int, frame_ticks: int, decode_time: int) -> bytes:
     """The finished segment. Raises FragmentError when it has not exactly `frames` frames of `frame_ticks` each."""
     try:

@@ -13,6 +13,7 @@ from typing import Literal
 
 from fastpix_server.base.errors import ServiceFault, SourceFault
 from fastpix_server.engine import command
+from fastpix_server.engine.framing import composed, fitted, mark_inputs, plan_marks
 from fastpix_server.engine.plan import Plan
 from fastpix_server.engine.run import run
 from fastpix_server.engine.sandbox import MIB, Limits
@@ -48,14 +49,18 @@ async def picture(
     height: int | None,
     fit: Fit = "preserve",
     format: Format = "jpg",
+    others: Sequence[Path] = (),
 ) -> bytes:
     """The encoded picture. `at_s` is clamped to the media; one side alone keeps the shape; none: the source's size.
+
+    `others` are the plan's files from 1 on.
 
     Sides are clamped to 1..MAX_SIDE_PIXELS. Raises SourceFault for audio-only media and undecodable places.
     """
     if plan.video is None:
         raise SourceFault("no_video", "The media has no picture.")
-    argv = picture_command(plan, source, at_s=at_s, width=width, height=height, fit=fit, format=format)
+    files = [source, *others]
+    argv = picture_command(plan, files, at_s=at_s, width=width, height=height, fit=fit, format=format)
     finished = await run(argv, limits=LIMITS, max_output_bytes=MAX_PICTURE_BYTES)
     if finished.is_ok and finished.stdout:
         return finished.stdout
@@ -66,7 +71,7 @@ async def picture(
 
 def picture_command(
     plan: Plan,
-    source: Path,
+    files: Sequence[Path],
     *,
     at_s: float,
     width: int | None,
@@ -75,17 +80,18 @@ def picture_command(
     format: Format,
 ) -> list[str]:
     """The exact arguments; the picture comes out on standard output."""
-    video = plan.video
-    assert video is not None
-    seek_s, offset_s = _place(plan, at_s)
-    shape = (video.display_width, video.display_height)
+    assert plan.video is not None
+    spot = command.spot(plan, int(Fraction(at_s) * plan.timeline.timescale / plan.timeline.frame_ticks))
+    video, (seek_s, offset_s) = spot.video, _place(plan, spot)
+    shape = (plan.video.display_width, plan.video.display_height)
     sized = size_filters(shape, width, height, fit)
     whole = command.bounded_size(shape, MAX_SIDE_PIXELS)
     graph = ",".join(
         (
             command.grid_filters(video, plan.timeline.fps, offset_s, 1),
-            *((command.tone_map(video, whole),) if video.is_hdr else ()),
-            *sized,
+            *((command.tone_map(video, fitted(plan, video, whole) or whole),) if video.is_hdr else ()),
+            composed(plan, video, _even_size(whole)) + sized[0],
+            *sized[1:],
             COLOURS[format],
         )
     )
@@ -95,7 +101,8 @@ def picture_command(
         *("-threads", "1", "-max_error_rate", "1"),
         *command.assumed_colours(video),
         *("-noaccurate_seek", "-ss", command.seconds(seek_s)),
-        *command.input_file(source),
+        *command.input_file(files[spot.piece.file]),
+        *mark_inputs(plan_marks(plan, files)),
         *("-filter_complex", f"[0:{video.stream_index}]{graph}[o]", "-map", "[o]", "-frames:v", "1"),
         *("-map_metadata", "-1", *ENCODERS[format], "pipe:1"),
     ]
@@ -125,15 +132,14 @@ def _side(pixels: float) -> int:
     return min(max(math.floor(pixels + 1e-6), 1), MAX_SIDE_PIXELS)
 
 
-def _place(plan: Plan, at_s: float) -> tuple[Fraction, Fraction]:
+def _even_size(size: tuple[int, int]) -> tuple[int, int]:
+    return max(2, size[0] // 2 * 2), max(2, size[1] // 2 * 2)
+
+
+def _place(plan: Plan, spot: command.Spot) -> tuple[Fraction, Fraction]:
     """Where to seek, and how far behind that the wanted frame is."""
-    timeline = plan.timeline
-    last = max(timeline.frames - 1, 0)
-    frame = min(max(int(Fraction(at_s) * timeline.timescale / timeline.frame_ticks), 0), last)
-    wanted_s = Fraction(frame * timeline.frame_ticks, timeline.timescale)
-    keys = [Fraction(k).limit_denominator(1_000_000) for k in plan.seeks_s if k is not None]
-    nearest = min(keys, key=lambda k: abs(k - wanted_s), default=None)
-    if nearest is not None and abs(nearest - wanted_s) <= NEAR_S:
+    nearest = min(command.key_times(plan, spot.piece), key=lambda k: abs(k - spot.file_s), default=None)
+    if nearest is not None and abs(nearest - spot.file_s) <= NEAR_S:
         return nearest, Fraction(0)
-    seek_s = command.seek_before(plan, timeline.segment_at(float(wanted_s)))
-    return seek_s, wanted_s - seek_s
+    seek_s = command.seek_before(plan, spot.k)
+    return seek_s, spot.file_s - seek_s

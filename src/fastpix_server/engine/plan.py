@@ -35,7 +35,7 @@ MAX_COPY_AVERAGE = 1.5
 MAX_COPY_PEAK = 3.0
 _SAME_SIZE = 0.9  # encoded rungs of nearly the copy's size are not worth their cost
 
-_SHORT_SIDES = {"2160p": 2160, "1440p": 1440, "1080p": 1080, "720p": 720, "480p": 480, "360p": 360}
+SHORT_SIDES = {"2160p": 2160, "1440p": 1440, "1080p": 1080, "720p": 720, "480p": 480, "360p": 360}
 _MIN_TIMESCALE = 10_000  # a tick of 0.1 ms or less
 
 
@@ -49,16 +49,16 @@ def make_plan(
     """
     if source.duration_s <= 0:
         raise SourceFault("unknown_duration", "The media has no length: nothing in it can be played.")
-    tier, cap = ladder.TIERS[quality], _SHORT_SIDES[max_resolution]
+    tier, cap = ladder.TIERS[quality], SHORT_SIDES[max_resolution]
     video = None if source.video is None else dataclasses.replace(source.video, keyframes_s=None)
     videos: tuple[VideoRendition, ...] = ()
     if source.video is None:
         rate_hz = _audio_rate(source, copy)
         timeline, seeks = _sound_timeline(source, rate_hz)
     else:
-        candidate = _affordable(copy.video if copy else None, source.video, tier, cap)
+        candidate = affordable(copy.video if copy else None, source.video, tier, cap)
         timeline, seeks = _picture_timeline(source, source.video, candidate, _audio_rate(source, copy))
-        videos = _videos(source.video, timeline, candidate, tier, cap)
+        videos = video_renditions(source.video, timeline, candidate, tier, cap)
     plan = Plan(
         revision="",
         container=source.container,
@@ -68,7 +68,7 @@ def make_plan(
         video=video,
         seeks_s=seeks,
         videos=videos,
-        audios=_audios(source, timeline, copy, tier),
+        audios=audio_renditions(source, timeline, copy, tier),
     )
     return dataclasses.replace(plan, revision=revision_of(plan))
 
@@ -76,11 +76,9 @@ def make_plan(
 def _picture_timeline(
     source: Source, video: VideoFacts, copy: CopyVideo | None, rate_hz: int
 ) -> tuple[Timeline, tuple[float | None, ...]]:
-    frames = max(1, video.frames)
-    if source.duration_s - float(frames / video.fps) > MAX_OVERHANG_S:
-        frames = round(source.duration_s * video.fps)
+    frames = frames_of(source, video)
     cuts = _picture_cuts(video, frames, copy)
-    timescale, ticks = _timescale(video.fps)
+    timescale, ticks = timescale_of(video.fps)
     starts = [Fraction(cut * ticks, timescale) for cut in cuts]
     end = max(starts[-1], Fraction(source.duration_s).limit_denominator(rate_hz))
     timeline = Timeline(
@@ -92,6 +90,13 @@ def _picture_timeline(
         audio_cuts=cutting.audio_cuts(starts[:-1], end, rate_hz) if source.audios else (0,) * len(cuts),
     )
     return timeline, cutting.seeks(cuts, video.fps, video.keyframes_s)
+
+
+def frames_of(source: Source, video: VideoFacts) -> int:
+    """Frames on the grid that are shown of the file: the last one is held while the sound goes on for long."""
+    frames = max(1, video.frames)
+    is_overhanging = source.duration_s - float(frames / video.fps) > MAX_OVERHANG_S
+    return round(source.duration_s * video.fps) if is_overhanging else frames
 
 
 def _picture_cuts(video: VideoFacts, frames: int, copy: CopyVideo | None) -> tuple[int, ...]:
@@ -108,7 +113,7 @@ def _picture_cuts(video: VideoFacts, frames: int, copy: CopyVideo | None) -> tup
     return cutting.grid_cuts(frames, cutting.target_frames(video.fps))
 
 
-def _timescale(fps: Fraction) -> tuple[int, int]:
+def timescale_of(fps: Fraction) -> tuple[int, int]:
     """Ticks per second and per frame: the rate's own numbers, made finer where they are coarse."""
     factor = 1 if fps.numerator >= _MIN_TIMESCALE else 1000
     return fps.numerator * factor, fps.denominator * factor
@@ -130,7 +135,7 @@ def _sound_timeline(source: Source, rate_hz: int) -> tuple[Timeline, tuple[float
     return timeline, (None,) * (len(cuts) - 1)
 
 
-def _affordable(copy: CopyVideo | None, video: VideoFacts, tier: ladder.Tier, cap: int) -> CopyVideo | None:
+def affordable(copy: CopyVideo | None, video: VideoFacts, tier: ladder.Tier, cap: int) -> CopyVideo | None:
     """The copy candidate, unless it is larger than allowed or costs viewers far more bits than an encoded rung."""
     if copy is None or min(copy.width, copy.height) > cap:
         return None
@@ -139,7 +144,7 @@ def _affordable(copy: CopyVideo | None, video: VideoFacts, tier: ladder.Tier, ca
     return copy if average_bps <= limit * MAX_COPY_AVERAGE else None
 
 
-def _videos(
+def video_renditions(
     video: VideoFacts, timeline: Timeline, copy: CopyVideo | None, tier: ladder.Tier, cap: int
 ) -> tuple[VideoRendition, ...]:
     encoded = ladder.rungs(video.display_width, video.display_height, video.fps, max_short_side=cap, tier=tier)
@@ -177,7 +182,7 @@ def _audio_rate(source: Source, copy: CopyVerdict | None) -> int:
     return first.sample_rate_hz if first and first.bitrate_bps <= MAX_COPY_AUDIO_BPS else AUDIO_RATE_HZ
 
 
-def _audios(
+def audio_renditions(
     source: Source, timeline: Timeline, copy: CopyVerdict | None, tier: ladder.Tier
 ) -> tuple[AudioRendition, ...]:
     titles = _titles(source.audios)

@@ -6,6 +6,7 @@ import json
 from fractions import Fraction
 from typing import Any
 
+from fastpix_server.engine.edit import Edit, Lender, Overlay, Piece, SoundSource, Watermark
 from fastpix_server.engine.source import VideoFacts
 from fastpix_server.engine.timeline import AudioRendition, Plan, Timeline, VideoRendition
 
@@ -15,15 +16,15 @@ REVISION_CHARACTERS = 12  # 48 bits: a media has a handful of plans in its life
 def plan_to_json(plan: Plan) -> dict[str, Any]:
     """Plain JSON types only; fractions are "30000/1001"."""
     found: dict[str, Any] = _plain(dataclasses.asdict(plan))
+    if plan.edit is None:
+        del found["edit"]  # plans that were stored before there were edits are read, and hashed, as ever
     return found
 
 
 def plan_from_json(data: dict[str, Any]) -> Plan:
     """The inverse of plan_to_json. Raises KeyError or TypeError for what it did not write."""
     timeline = dict(data["timeline"])
-    video = dict(data["video"]) if data["video"] is not None else None
-    if video is not None:
-        video["fps"] = Fraction(video["fps"])
+    edit = data.get("edit")
     return Plan(
         revision=data["revision"],
         container=data["container"],
@@ -37,11 +38,45 @@ def plan_from_json(data: dict[str, Any]) -> Plan:
                 "audio_cuts": tuple(timeline["audio_cuts"]),
             }
         ),
-        video=VideoFacts(**video) if video is not None else None,
+        video=_video(data["video"]),
         seeks_s=tuple(data["seeks_s"]),
         videos=tuple(VideoRendition(**v) for v in data["videos"]),
         audios=tuple(AudioRendition(**a) for a in data["audios"]),
+        edit=None if edit is None else _edit(edit),
     )
+
+
+def _video(data: dict[str, Any] | None) -> VideoFacts | None:
+    return None if data is None else VideoFacts(**data | {"fps": Fraction(data["fps"])})
+
+
+def _edit(data: dict[str, Any]) -> Edit:
+    return Edit(
+        pieces=tuple(
+            Piece(
+                first=piece["first"],
+                file=piece["file"],
+                in_s=Fraction(piece["in_s"]),
+                video=_video(piece["video"]),
+                streams=tuple(piece["streams"]),
+            )
+            for piece in data["pieces"]
+        ),
+        watermarks=tuple(Watermark(**mark) for mark in data["watermarks"]),
+        swap=None if data["swap"] is None else SoundSource(**data["swap"]),
+        overlays=tuple(_overlay(overlay) for overlay in data["overlays"]),
+        gains_db=tuple(data["gains_db"]),
+        lender=None if data["lender"] is None else _lender(data["lender"]),
+    )
+
+
+def _lender(data: dict[str, Any]) -> Lender:
+    return Lender(data["place"], tuple(data["cuts"]), tuple(data["renditions"]))
+
+
+def _overlay(data: dict[str, Any]) -> Overlay:
+    times = ("start_s", "end_s", "fade_in_s", "fade_out_s")
+    return Overlay(**data | {name: Fraction(data[name]) for name in times})
 
 
 def revision_of(plan: Plan) -> str:

@@ -14,10 +14,13 @@ from typing import Literal
 
 from fastpix_server.base.errors import ServiceFault, SourceFault
 from fastpix_server.engine import command
+from fastpix_server.engine.edit import Piece
+from fastpix_server.engine.framing import composed, fitted
 from fastpix_server.engine.pictures import COLOURS, ENCODERS
 from fastpix_server.engine.plan import Plan
 from fastpix_server.engine.run import run
 from fastpix_server.engine.sandbox import MIB, Limits
+from fastpix_server.engine.source import VideoFacts
 
 Format = Literal["jpg", "png"]
 
@@ -93,12 +96,15 @@ def layout(plan: Plan, interval_s: int = 0) -> Layout:
     return Layout(step, timeline.fps, count, min(columns, count), width, height)
 
 
-async def sheet(plan: Plan, source: Path, shown: Layout, format: Format) -> bytes:
-    """The encoded sheet. Raises SourceFault when the whole media has no picture, ServiceFault for our limits."""
+async def sheet(plan: Plan, source: Path, shown: Layout, format: Format, *, others: Sequence[Path] = ()) -> bytes:
+    """The encoded sheet. Raises SourceFault when the whole media has no picture, ServiceFault for our limits.
+
+    `others` are the plan's files from 1 on.
+    """
     if is_one_pass(plan, shown):
         tiles = await _decoded(pass_command(plan, source, shown), _pass_limits(plan), shown, shown.count)
     else:
-        tiles = await _sought(plan, source, shown)
+        tiles = await _sought(plan, [source, *others], shown)
     size = shown.tile_width * shown.tile_height * _RGB
     if not any(tiles):
         raise SourceFault("picture_unreadable", "There is no picture in this media.")
@@ -112,27 +118,38 @@ async def sheet(plan: Plan, source: Path, shown: Layout, format: Format) -> byte
 
 
 def is_one_pass(plan: Plan, shown: Layout) -> bool:
-    """Is decoding everything once cheaper than going to each tile?"""
-    seeking_s = sum(SEEK_COST_S + offset_s for _, offset_s in places(plan, shown))
+    """Is decoding everything once cheaper than going to each tile? Of joined pieces there is no one file to decode."""
+    if plan.edit is not None and plan.edit.pieces:
+        return False
+    seeking_s = sum(SEEK_COST_S + place.offset_s for place in places(plan, shown))
     return plan.timeline.duration_s <= seeking_s
 
 
-def places(plan: Plan, shown: Layout) -> list[tuple[Fraction, Fraction]]:
-    """For each tile where to seek and how far behind that its frame is: the key frame of the tile's own time that is
-    nearest to its middle, otherwise the exact middle."""
+@dataclasses.dataclass(frozen=True, slots=True)
+class Place:
+    """Where a tile is found: the piece of the plan, where to seek in its file, and how far behind that the frame is."""
+
+    piece: Piece
+    seek_s: Fraction
+    offset_s: Fraction
+
+
+def places(plan: Plan, shown: Layout) -> list[Place]:
+    """For each tile the key frame of the tile's own time that is nearest to its middle, otherwise the exact middle."""
     timeline = plan.timeline
     frame_s = Fraction(timeline.frame_ticks, timeline.timescale)
-    keys = sorted({Fraction(k).limit_denominator(1_000_000) for k in plan.seeks_s if k is not None})
+    keys = {piece.first: command.key_times(plan, piece) for piece in plan.pieces}
     found = []
     for i in range(shown.count):
         middle = min(shown.middle(i), timeline.frames - 1)
-        begin, end = math.ceil(i * shown.step), math.ceil((i + 1) * shown.step)
-        own = [k for k in keys if begin <= round(k / frame_s) < end]
+        spot = command.spot(plan, middle)
+        begin, end = math.ceil(i * shown.step) - middle, math.ceil((i + 1) * shown.step) - middle
+        own = [k for k in keys[spot.piece.first] if begin <= round((k - spot.file_s) / frame_s) < end]
         if own:
-            found.append((min(own, key=lambda k: abs(k - middle * frame_s)), Fraction(0)))
+            found.append(Place(spot.piece, min(own, key=lambda k: abs(k - spot.file_s)), Fraction(0)))
         else:
-            seek_s = command.seek_before(plan, timeline.segment_at(float(middle * frame_s)))
-            found.append((seek_s, middle * frame_s - seek_s))
+            seek_s = command.seek_before(plan, spot.k)
+            found.append(Place(spot.piece, seek_s, spot.file_s - seek_s))
     return found
 
 
@@ -146,21 +163,21 @@ def pass_command(plan: Plan, source: Path, shown: Layout) -> list[str]:
     # Frame n is the first at or after the middle of some tile, (i + 1/2) p/q.
     tile_of = f"floor((2*{q}*{{}}-{p})/(2*{p}))"
     wanted = f"gte(2*{q}*n,{p})*gt({tile_of.format('n')},{tile_of.format('(n-1)')})"
-    graph = f"[0:{video.stream_index}]{grid},select='{wanted}',{_tile_filters(plan, shown)}[o]"
-    return [*command.preamble(), *_input(plan, source, seek_s, None), *_raw_output(graph)]
+    graph = f"[0:{video.stream_index}]{grid},select='{wanted}',{_tile_filters(plan, video, shown)}[o]"
+    return [*command.preamble(), *_input(video, source, seek_s, None), *_raw_output(graph)]
 
 
-def batch_command(plan: Plan, source: Path, shown: Layout, at: Sequence[tuple[Fraction, Fraction]]) -> list[str]:
+def batch_command(plan: Plan, files: Sequence[Path], shown: Layout, at: Sequence[Place]) -> list[str]:
     """The tiles at these places, one input each: a process costs more to start than a file to open again."""
-    video = plan.video
-    assert video is not None
     inputs: list[str] = []
     graph = ""
-    for i, (seek_s, offset_s) in enumerate(at):
+    for i, place in enumerate(at):
+        video = place.piece.video
+        assert video is not None
         # The end keeps an input from decoding on while the others are read.
-        inputs += _input(plan, source, seek_s, offset_s + 1)
-        grid = command.grid_filters(video, plan.timeline.fps, offset_s, 1)
-        graph += f"[{i}:{video.stream_index}]{grid},{_tile_filters(plan, shown)}[t{i}];"
+        inputs += _input(video, files[place.piece.file], place.seek_s, place.offset_s + 1)
+        grid = command.grid_filters(video, plan.timeline.fps, place.offset_s, 1)
+        graph += f"[{i}:{video.stream_index}]{grid},{_tile_filters(plan, video, shown)}[t{i}];"
     graph += "".join(f"[t{i}]" for i in range(len(at))) + f"concat=n={len(at)}[o]"
     return [*command.preamble(), *inputs, *_raw_output(graph)]
 
@@ -176,19 +193,17 @@ def sheet_command(shown: Layout, format: Format) -> list[str]:
     ]
 
 
-async def _sought(plan: Plan, source: Path, shown: Layout) -> list[bytes]:
-    video = plan.video
-    assert video is not None
-    size = max(1, min(BATCH_MAX, BATCH_PIXELS // (video.width * video.height)))
+async def _sought(plan: Plan, files: Sequence[Path], shown: Layout) -> list[bytes]:
+    pixels = max(piece.video.width * piece.video.height for piece in plan.pieces if piece.video is not None)
+    size = max(1, min(BATCH_MAX, BATCH_PIXELS // pixels))
     at, tiles = places(plan, shown), []
     for begin in range(0, len(at), size):
         batch = at[begin : begin + size]
-        made = await _decoded(batch_command(plan, source, shown, batch), _limits(len(batch)), shown, len(batch))
+        made = await _decoded(batch_command(plan, files, shown, batch), _limits(len(batch)), shown, len(batch))
         if not all(made):
             # Some place has no picture, and the others have moved up: one by one tells which.
             made = [
-                (await _decoded(batch_command(plan, source, shown, [place]), _limits(1), shown, 1))[0]
-                for place in batch
+                (await _decoded(batch_command(plan, files, shown, [place]), _limits(1), shown, 1))[0] for place in batch
             ]
         tiles += made
     return tiles
@@ -204,22 +219,24 @@ async def _decoded(argv: list[str], limits: Limits, shown: Layout, count: int) -
     return [part if len(part) == size else b"" for part in parts]
 
 
-def _input(plan: Plan, source: Path, seek_s: Fraction, length_s: Fraction | None) -> list[str]:
-    assert plan.video is not None
+def _input(video: VideoFacts, source: Path, seek_s: Fraction, length_s: Fraction | None) -> list[str]:
     return [
         *command.input_guard(),
         *("-threads", "1", "-max_error_rate", "1", "-reinit_filter", "0"),
-        *command.assumed_colours(plan.video),
+        *command.assumed_colours(video),
         *("-noaccurate_seek", "-ss", command.seconds(seek_s)),
         *(() if length_s is None else ("-t", command.seconds(length_s))),
         *command.input_file(source),
     ]
 
 
-def _tile_filters(plan: Plan, shown: Layout) -> str:
-    video = plan.video
-    assert video is not None
+def _tile_filters(plan: Plan, video: VideoFacts, shown: Layout) -> str:
+    """Tiles are too small for watermarks: those are left out."""
     size = (shown.tile_width, shown.tile_height)
+    inner = fitted(plan, video, size)
+    if inner is not None:
+        mapped = f"{command.tone_map(video, inner)}," if video.is_hdr else ""
+        return f"{mapped}{composed(plan, video, size, with_marks=False)}format=rgb24"
     scale = f"scale={size[0]}:{size[1]}:flags=bicubic"
     return ",".join((*((command.tone_map(video, size),) if video.is_hdr else ()), scale, "setsar=1", "format=rgb24"))
 

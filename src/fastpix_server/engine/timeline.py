@@ -10,6 +10,7 @@ import dataclasses
 from fractions import Fraction
 from typing import Literal
 
+from fastpix_server.engine.edit import Edit, Piece
 from fastpix_server.engine.source import VideoFacts
 
 AAC_FRAME_SAMPLES = 1024
@@ -86,10 +87,10 @@ class Timeline:
 class Plan:
     """Everything that playlists, encoders and pictures need to know about one playable thing.
 
-    `seeks_s[k]` is the presentation time of the last source key frame at or before segment k (where decoding
-    starts; a rounding error may put it up to a quarter of a frame later), None for sources without an index.
-    `video` and `duration_s` repeat the facts of the source that commands need; `video.keyframes_s` is None here, the
-    seeks replace it.
+    `seeks_s[k]` is the time, in the file that segment k comes from, of its last key frame at or before segment k
+    (where decoding starts; a rounding error may put it up to a quarter of a frame later), None for files without an
+    index. `video` and `duration_s` repeat the facts of the base file that commands need; `video.keyframes_s` is None
+    here, the seeks replace it. `edit` is None when the timeline is the base file's own.
     """
 
     revision: str  # short hash of all the rest: part of every segment URL, so that segments are immutable
@@ -101,6 +102,7 @@ class Plan:
     seeks_s: tuple[float | None, ...]
     videos: tuple[VideoRendition, ...]  # highest first
     audios: tuple[AudioRendition, ...]
+    edit: Edit | None = None
 
     @property
     def is_audio_only(self) -> bool:
@@ -109,3 +111,24 @@ class Plan:
     def rendition(self, name: str) -> VideoRendition | AudioRendition | None:
         every: tuple[VideoRendition | AudioRendition, ...] = (*self.videos, *self.audios)
         return next((r for r in every if r.name == name), None)
+
+    @property
+    def pieces(self) -> tuple[Piece, ...]:
+        """At least one: without an edit the whole of file 0."""
+        if self.edit is not None and self.edit.pieces:
+            return self.edit.pieces
+        streams = tuple(audio.stream_index for audio in self.audios)
+        return (Piece(first=0, file=0, in_s=Fraction(0), video=self.video, streams=streams),)
+
+    def piece_at(self, k: int) -> Piece:
+        """The piece that segment k belongs to."""
+        return next(piece for piece in reversed(self.pieces) if piece.first <= k)
+
+    def piece_end(self, piece: Piece) -> int:
+        """The first segment after the piece."""
+        return min((p.first for p in self.pieces if p.first > piece.first), default=self.timeline.segment_count)
+
+    def file_s(self, k: int) -> Fraction:
+        """Where segment k begins in the file that it comes from."""
+        piece = self.piece_at(k)
+        return piece.in_s + self.timeline.start_s(k) - self.timeline.start_s(piece.first)

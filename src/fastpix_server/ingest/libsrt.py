@@ -16,10 +16,11 @@ from collections.abc import Callable, Iterator
 
 NAMES = ("libsrt.so.1.5", "libsrt-gnutls.so.1.5", "libsrt-openssl.so.1.5", "libsrt.so.1.4", "libsrt-gnutls.so.1.4")
 
-SNDSYN, RCVSYN, REUSEADDR, PASSPHRASE, CONNTIMEO, RCVLATENCY = 1, 2, 15, 26, 36, 43
+SNDSYN, RCVSYN, REUSEADDR, LATENCY, PASSPHRASE, CONNTIMEO, RCVLATENCY, PEERLATENCY = 1, 2, 15, 23, 26, 36, 43, 44
 STREAMID, PAYLOADSIZE, ENFORCED_ENCRYPTION, PEER_IDLE = 46, 49, 53, 55
 EPOLL_IN, EPOLL_OUT, EPOLL_ERR = 0x1, 0x4, 0x8
 CONNECTED, BROKEN = 5, 6  # states; BROKEN and above are over
+REJECT_UNKNOWN, REJECT_TIMEOUT = 0, 16  # reasons that are no word of the peer
 
 MESSAGE_BYTES = 1316  # seven transport packets: what fits into one UDP datagram everywhere
 MAX_MESSAGE_BYTES = 1456
@@ -124,6 +125,12 @@ class Library:
         if done < 0:
             raise self._error()
 
+    def number(self, sock: int, option: int) -> int:
+        """The value of an option; 0 when there is none (any more)."""
+        value, size = ctypes.c_int(), ctypes.c_int(ctypes.sizeof(ctypes.c_int))
+        self._dll.srt_getsockflag(sock, option, ctypes.byref(value), ctypes.byref(size))
+        return value.value
+
     def bind(self, sock: int, host: str, port: int) -> int:
         """Binds and gives the port back."""
         packed = _pack_address(host, port)
@@ -187,6 +194,16 @@ class Library:
     def why_rejected(self, sock: int) -> str:
         text = self._dll.srt_rejectreason_str(self._dll.srt_getrejectreason(sock))
         return bytes(text or b"rejected").decode(errors="replace")
+
+    def reject_code(self, sock: int) -> int:
+        """Why the handshake failed: the library's own reasons, or from 1000 on the peer's."""
+        return int(self._dll.srt_getrejectreason(sock))
+
+    def unsent_bytes(self, sock: int) -> int:
+        """What the peer has not acknowledged; 0 for a connection that is over."""
+        blocks, size = ctypes.c_size_t(), ctypes.c_size_t()
+        done = self._dll.srt_getsndbuffer(sock, ctypes.byref(blocks), ctypes.byref(size))
+        return int(size.value) if done >= 0 else 0
 
     def stats(self, sock: int) -> dict[str, float]:
         stats = _Stats()

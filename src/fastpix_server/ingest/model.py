@@ -67,7 +67,15 @@ class Refused:
 
 
 class Publisher(Protocol):
-    """The connection of a publisher that was let in, as the platform sees it."""
+    """The connection of a publisher that was let in, as the platform sees it.
+
+    `has_keys_on_demand`: its key frames come when they are asked for, some time later, and not at equal distances.
+    """
+
+    has_keys_on_demand: bool
+
+    def ask_for_key_frame(self) -> None:
+        """Soon, if it can be asked for one; does nothing where the protocol has no word for it."""
 
     def kick(self, reason: str) -> None:
         """Ends the connection soon; the sink still hears `on_end` once."""

@@ -47,6 +47,11 @@ class Demuxer:
         self._map = b""
         self._clock: int | None = None
 
+    @property
+    def skipped_bytes(self) -> int:
+        """What was no packet."""
+        return self._skipped
+
     def feed(self, data: bytes) -> list[Track | Sample]:
         found: list[Track | Sample] = []
         data = self._rest + data if self._rest else data

@@ -34,16 +34,25 @@ class Message(NamedTuple):
     body: bytes
 
 
-@dataclasses.dataclass(slots=True)
-class _Stream:
-    """What a chunk stream remembers between headers."""
+class _Header(NamedTuple):
+    """What a chunk says of its message, with what the header before it said."""
 
     timestamp_ms: int = 0
     delta_ms: int = 0
     size: int = 0
     kind: int = 0
     stream: int = 0
-    extended: int | None = None  # the 32-bit field of the last header that had one
+    extended: int | None = None  # the 32-bit field, when it has one
+
+
+_NOTHING = _Header()
+
+
+@dataclasses.dataclass(slots=True)
+class _Stream:
+    """What a chunk stream remembers between headers."""
+
+    header: _Header = _NOTHING
     body: bytearray | None = None  # of the message under way
 
 
@@ -71,13 +80,13 @@ class ChunkReader:
             stream = self._read_chunk()
             if stream is None:
                 return None
-            body = stream.body
+            body, header = stream.body, stream.header
             assert body is not None
-            if len(body) < stream.size:
+            if len(body) < header.size:
                 continue
             stream.body = None
-            self._unfinished -= stream.size
-            message = Message(stream.kind, stream.timestamp_ms, stream.stream, bytes(body))
+            self._unfinished -= header.size
+            message = Message(header.kind, header.timestamp_ms, header.stream, bytes(body))
             if message.kind == SET_CHUNK_SIZE:
                 self._set_chunk_size(message.body)
             elif message.kind == ABORT:
@@ -99,38 +108,40 @@ class ChunkReader:
                 return None
             number = 64 + int.from_bytes(buffer[at : at + size], "little")
             at += size
-        known = self._streams.get(number)
-        if known is None and form > 1:
-            raise Malformed("a chunk refers to a header that was never sent")
-        if known is None and len(self._streams) >= MAX_CHUNK_STREAMS:
-            raise Malformed("too many chunk streams")
-        stream = known or _Stream()
+        stream = self._streams.get(number)
+        if stream is None:
+            stream = self._new_stream(form)
         head = _read_header(buffer, at, form, stream)
         if head is None:
             return None
         header, at = head
-        is_new = stream.body is None
-        if form < 3 and not is_new:
+        body = stream.body
+        if form < 3 and body is not None:
             raise Malformed("a message is interrupted by another header")
         self._check_size(header)
-        missing = header.size - (0 if is_new else len(stream.body or b""))
-        take = min(missing, self.chunk_size)
+        take = min(header.size - (0 if body is None else len(body)), self.chunk_size)
         if len(buffer) - at < take:
             return None
-        if is_new:
-            stream.timestamp_ms, stream.delta_ms = header.timestamp_ms, header.delta_ms
-            stream.size, stream.kind, stream.stream = header.size, header.kind, header.stream
-            stream.extended, stream.body = header.extended, bytearray()
+        if body is None:
+            stream.header, stream.body = header, buffer[at : at + take]
             self._streams[number] = stream
-        assert stream.body is not None
-        stream.body += buffer[at : at + take]
+        else:
+            body += buffer[at : at + take]
         self._unfinished += take
         self._at = at + take
         if self._unfinished > MAX_UNFINISHED_BYTES:
             raise Malformed("too many unfinished messages")
         return stream
 
-    def _check_size(self, header: _Stream) -> None:
+    def _new_stream(self, form: int) -> _Stream:
+        """Kept when its first chunk is here."""
+        if form > 1:
+            raise Malformed("a chunk refers to a header that was never sent")
+        if len(self._streams) >= MAX_CHUNK_STREAMS:
+            raise Malformed("too many chunk streams")
+        return _Stream()
+
+    def _check_size(self, header: _Header) -> None:
         is_media = header.kind in (AUDIO, VIDEO, AGGREGATE)
         if header.size > (MAX_MEDIA_BYTES if is_media and self.is_open else MAX_COMMAND_BYTES):
             raise Malformed(f"a message of {header.size} bytes")
@@ -148,38 +159,38 @@ class ChunkReader:
             stream.body = None
 
 
-def _read_header(buffer: bytearray, at: int, form: int, stream: _Stream) -> tuple[_Stream, int] | None:
+def _read_header(buffer: bytearray, at: int, form: int, stream: _Stream) -> tuple[_Header, int] | None:
     """The header as it is to be kept, and where the payload begins; None when it is not all there.
 
     A chunk of form 3 repeats the extended field, but some encoders leave it out: it is there when it is the same.
     After a header with an absolute time, form 3 begins a message of the same time, as encoders mean it.
     """
-    if len(buffer) < at + _HEADER_SIZES[form]:
-        return None
+    before = stream.header
     if form == 3:
-        if stream.extended is not None:
+        if before.extended is not None:
             if len(buffer) < at + 4:
                 return None
-            at += 4 if int.from_bytes(buffer[at : at + 4], "big") == stream.extended else 0
+            at += 4 if int.from_bytes(buffer[at : at + 4], "big") == before.extended else 0
         if stream.body is not None:
-            return stream, at
-        time_ms = (stream.timestamp_ms + stream.delta_ms) & 0xFFFFFFFF
-        return dataclasses.replace(stream, timestamp_ms=time_ms), at
-    field = int.from_bytes(buffer[at : at + 3], "big")
-    header = dataclasses.replace(stream, extended=None)
+            return before, at
+        return before._replace(timestamp_ms=(before.timestamp_ms + before.delta_ms) & 0xFFFFFFFF), at
+    end = at + _HEADER_SIZES[form]
+    if len(buffer) < end:
+        return None
+    field, extended = int.from_bytes(buffer[at : at + 3], "big"), None
+    size, kind, number = before.size, before.kind, before.stream
     if form < 2:
-        header.size, header.kind = int.from_bytes(buffer[at + 3 : at + 6], "big"), buffer[at + 6]
+        size, kind = int.from_bytes(buffer[at + 3 : at + 6], "big"), buffer[at + 6]
     if form == 0:
-        header.stream = int.from_bytes(buffer[at + 7 : at + 11], "little")
-    at += _HEADER_SIZES[form]
+        number = int.from_bytes(buffer[at + 7 : at + 11], "little")
     if field == _EXTENDED:
-        if len(buffer) < at + 4:
+        if len(buffer) < end + 4:
             return None
-        field = header.extended = int.from_bytes(buffer[at : at + 4], "big")
-        at += 4
-    header.delta_ms = 0 if form == 0 else field
-    header.timestamp_ms = field if form == 0 else (stream.timestamp_ms + field) & 0xFFFFFFFF
-    return header, at
+        field = extended = int.from_bytes(buffer[end : end + 4], "big")
+        end += 4
+    if form == 0:
+        return _Header(field, 0, size, kind, number, extended), end
+    return _Header((before.timestamp_ms + field) & 0xFFFFFFFF, field, size, kind, number, extended), end
 
 
 def written(

@@ -129,6 +129,8 @@ class RtmpServer:
 class _Connection(asyncio.Protocol):
     """One peer. Also the `Publisher` of what it publishes."""
 
+    has_keys_on_demand = False
+
     def __init__(
         self, server: RtmpServer, door: Door, limits: RtmpLimits, protocol: ProtocolName, address: str
     ) -> None:
@@ -151,6 +153,9 @@ class _Connection(asyncio.Protocol):
         self._last_media_s = 0.0
 
     # -- Publisher
+
+    def ask_for_key_frame(self) -> None:
+        pass
 
     def kick(self, reason: str) -> None:
         self.drop(reason)

@@ -287,6 +287,8 @@ class SrtServer:
 class _Publisher:
     """A caller that sends. Also the `Publisher` that the door is shown."""
 
+    has_keys_on_demand = False
+
     def __init__(self, server: SrtServer, sock: int, address: str, key: SrtKey) -> None:
         self.key = key
         self.address = address
@@ -300,6 +302,9 @@ class _Publisher:
         self._has_sample = False
         self._last_s = server.loop.time()
         self._stats: dict[str, float] = {}
+
+    def ask_for_key_frame(self) -> None:
+        pass
 
     def kick(self, reason: str) -> None:
         self._server.loop.call_soon(self.end, reason)
@@ -364,6 +369,9 @@ class _Publisher:
         self._is_over = True
         self._server.release(self._sock)
         sink, self._sink = self._sink, None
+        # What was no transport stream is called so, however little of it came before the caller or our patience went.
+        if self._demuxer.skipped_bytes and not self._has_sample:
+            reason = "malformed"
         if sink is not None:
             _log.info("publish_ended", protocol="srt", peer=self.address, reason=reason)
             sink.on_end(reason)

@@ -1,4 +1,4 @@
-"""Tracks and samples to an MPEG transport stream: what a puller gets over SRT.
+"""Tracks and samples to an MPEG transport stream: what pullers and push targets get over SRT.
 
 Invariants: every answer is whole packets; tables stand before every key frame, so a reader may begin at any; times
 begin a little above 0 with the first sample. AV1 has no settled form in transport streams and is left out.
@@ -23,6 +23,10 @@ _WRAP = 1 << 33
 _PAYLOAD = PACKET_BYTES - 4
 
 
+def can_carry(track: Track) -> bool:
+    return track.codec in _TYPES and (track.codec != "opus" or track.channels in (1, 2))
+
+
 class Muxer:
     """`track` before samples of its kind; a track that cannot be carried is left out with its samples."""
 
@@ -35,7 +39,7 @@ class Muxer:
         self._version = 0
 
     def track(self, track: Track) -> None:
-        if track.codec not in _TYPES or (track.codec == "opus" and track.channels not in (1, 2)):
+        if not can_carry(track):
             self._tracks.pop(track.kind, None)
             return
         self._tracks[track.kind] = track

@@ -15,6 +15,7 @@ from aiortc import RTCConfiguration, RTCPeerConnection, RTCSessionDescription
 from fastpix_server.base import log
 from fastpix_server.ingest import whip_offer
 from fastpix_server.ingest.model import Door, Kind, PublishRequest, Refused, Sink
+from fastpix_server.ingest.rtp_recovery import KeyFrames
 from fastpix_server.ingest.whip_frames import Frames
 from fastpix_server.ingest.whip_model import Accepted, Outcome, Unusable
 from fastpix_server.ingest.whip_offer import Offer
@@ -27,10 +28,9 @@ MAX_SESSIONS = 32
 MAX_KEY_CHARS = 128  # keys of streams have 65
 CONNECT_S = 15.0  # ICE and DTLS over three round trips with losses
 SILENCE_S = 5.0  # without a packet; browsers send some every 20 ms
-KEY_FRAME_S = 2.0  # how often a key frame is asked for: one per segment
 REORDERED_MAX = 30  # pictures that came out of order until we say that B-frames are not taken
 CLOSE_S = 5.0
-_TICK_S = 0.5
+_TICK_S = 0.25
 
 
 class Whip:
@@ -109,12 +109,15 @@ class Whip:
 class _Session:
     """One publisher: a Publisher for the door, a Listener for the taps."""
 
+    has_keys_on_demand = True
+
     def __init__(self, whip: Whip, session_id: str, offer: Offer) -> None:
         self.session_id = session_id
         self.is_over = False
         self._whip = whip
         self._offer = offer
         self._frames: Frames | None = None
+        self._keys = KeyFrames()
         self._sink: Sink | None = None
         self._taps: dict[Kind, Tap] = {}
         self._peer: RTCPeerConnection | None = None
@@ -123,6 +126,9 @@ class _Session:
         self._last_packet_s = 0.0
 
     # Publisher
+
+    def ask_for_key_frame(self) -> None:
+        self._keys.lost()
 
     def kick(self, reason: str) -> None:
         self.finish(reason)
@@ -151,13 +157,17 @@ class _Session:
     def on_frame(self, kind: Kind, codec: str, data: bytes, stamp: int) -> None:
         if self.is_over or self._frames is None:
             return
-        self._frames.on_frame(kind, codec, data, stamp)
+        if self._frames.on_frame(kind, codec, data, stamp):
+            self._keys.came(time.monotonic())
+        elif self._frames.needs_key:
+            self._keys.lost()
         if self._frames.reordered > REORDERED_MAX:
             self.finish("b_frames")
 
     def on_gap(self, kind: Kind) -> None:
         if self._frames is not None:
             self._frames.on_gap(kind)
+            self._keys.lost()
 
     def on_report(self, kind: Kind, stamp: int, wall_s: float) -> None:
         if self._frames is not None:
@@ -220,7 +230,6 @@ class _Session:
     async def _look_after(self) -> None:
         """Asks for key frames, and notices a publisher that never comes or falls silent."""
         started_s = time.monotonic()
-        asked_s = 0.0
         while True:
             await asyncio.sleep(_TICK_S)
             now_s = time.monotonic()
@@ -230,6 +239,7 @@ class _Session:
             elif now_s - self._last_packet_s > SILENCE_S:
                 return self.finish("idle")
             video = self._taps.get("video")
-            if video is not None and self._last_packet_s and now_s - asked_s >= KEY_FRAME_S - _TICK_S / 2:
-                asked_s = now_s
-                await video.ask_for_key_frame()
+            if video is not None and self._last_packet_s:
+                video.look(now_s)
+                if self._keys.is_due(now_s):
+                    await video.ask_for_key_frame()

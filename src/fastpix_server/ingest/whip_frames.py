@@ -33,6 +33,11 @@ class Frames:
         self.reordered = 0
 
     @property
+    def needs_key(self) -> bool:
+        """Nothing goes on until a key frame comes."""
+        return self._needs_key
+
+    @property
     def counts(self) -> Mapping[str, float]:
         return {"dropped_frames": float(self._dropped), "reordered_frames": float(self.reordered)}
 
@@ -47,11 +52,13 @@ class Frames:
         if kind == "video":
             self._needs_key = True
 
-    def on_frame(self, kind: Kind, codec: str, data: bytes, stamp: int) -> None:
+    def on_frame(self, kind: Kind, codec: str, data: bytes, stamp: int) -> bool:
+        """Whether it was a key frame that could be used."""
         if kind == "audio" and codec == "opus":
             self._on_sound(data, self._clock.time("audio", stamp))
         elif kind == "video" and codec == "H264":
-            self._on_picture(data, stamp)
+            return self._on_picture(data, stamp)
+        return False
 
     def _on_sound(self, packet: bytes, dts: int) -> None:
         if not packet:
@@ -67,7 +74,7 @@ class Frames:
             self._sink.on_track(self._audio)
         self._emit(Sample("audio", dts, 0, True, packet))
 
-    def _on_picture(self, data: bytes, stamp: int) -> None:
+    def _on_picture(self, data: bytes, stamp: int) -> bool:
         try:
             if not data.startswith(_START_CODE):
                 raise Malformed("the beginning of the picture is missing")
@@ -75,19 +82,20 @@ class Frames:
             self._take_parameter_sets(units)
         except Malformed:
             self._drop_until_key()
-            return
+            return False
         is_key = any(h264.unit_type(unit) == h264.IDR for unit in units)
         body = [unit for unit in units if h264.unit_type(unit) not in _NOT_IN_SAMPLES]
         if not body:
-            return
+            return False
         dts = self._clock.time("video", stamp)
         if self._video is None or (self._needs_key and not is_key):
             self._dropped += 1
-            return
+            return False
         self._needs_key = self._is_waiting_for_video = False
         if "video" not in self._last:
             self._sink.on_track(self._video)
         self._emit(Sample("video", dts, 0, is_key, nal.join_prefixed(body)))
+        return is_key
 
     def _take_parameter_sets(self, units: Sequence[bytes]) -> None:
         sps = tuple(unit for unit in units if h264.unit_type(unit) == h264.SPS) or self._sets[0]

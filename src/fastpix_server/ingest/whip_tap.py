@@ -2,8 +2,10 @@
 
 aiortc puts whole encoded frames into a queue for a thread that runs its module's `decoder_worker`. We put another
 function in that place, which hands the frames of tapped receivers back to the event loop as they are, and runs the
-original for every other receiver. What is used of aiortc's inside stands in this file only, and tests/unit/ingest/
-test_whip_tap.py fails when a new version changes it; docs/decisions/0032-whip.md says why we live with that.
+original for every other receiver. For pictures we also take the place of its jitter buffer, which waits for a lost
+packet until 512 others have come (half a minute of a small picture), and of what asks for lost packets, once. What is
+used of aiortc's inside stands in this file only, and tests/unit/ingest/test_whip_tap.py fails when a new version
+changes it; docs/decisions/0032-whip.md and 0054-live-recovery.md say why we live with that.
 """
 
 import asyncio
@@ -19,6 +21,7 @@ from aiortc.rtcrtpparameters import RTCRtpCodecParameters
 from aiortc.rtp import RtcpSrPacket, RtpPacket
 
 from fastpix_server.ingest.model import Kind
+from fastpix_server.ingest.rtp_recovery import Assembly, Missing, Packet
 
 _decode = rtcrtpreceiver.decoder_worker
 _taps: "weakref.WeakKeyDictionary[asyncio.Queue[Any], Tap]" = weakref.WeakKeyDictionary()
@@ -50,6 +53,33 @@ class _Raw:
         return stamp
 
 
+class _Buffer:
+    """In place of aiortc's jitter buffer: gives nothing back to it, and hands pictures out itself."""
+
+    def __init__(self, assembly: Assembly) -> None:
+        self._assembly = assembly
+
+    def add(self, packet: RtpPacket) -> tuple[bool, None]:
+        """Whether a key frame is to be asked for."""
+        data: bytes = vars(packet)["_data"]  # where aiortc puts the payload without its packaging
+        piece = Packet(packet.sequence_number, packet.timestamp, bool(packet.marker), packet.payload_type, data)
+        return self._assembly.add(piece, time.monotonic()), None
+
+
+class _Nacks:
+    """In place of aiortc's generator of negative acknowledgements."""
+
+    def __init__(self) -> None:
+        self._missing = Missing()
+
+    @property
+    def missing(self) -> list[int]:
+        return self._missing.due
+
+    def add(self, packet: RtpPacket) -> bool:
+        return self._missing.add(packet.sequence_number, time.monotonic())
+
+
 class Tap:
     """Sits on one receiver from before its connection until its end."""
 
@@ -60,17 +90,28 @@ class Tap:
         self._receiver = inside
         self._pass_packet = inside._handle_rtp_packet
         self._pass_report = inside._handle_rtcp_packet
-        self._send_pli = inside._send_rtcp_pli
         inside._handle_rtp_packet = self._on_packet
         inside._handle_rtcp_packet = self._on_report
-        inside._send_rtcp_pli = self._on_pli
         inside._RTCRtpReceiver__timestamp_mapper = _Raw()
+        self._assembly: Assembly | None = None
+        if kind == "video":
+            # In turns of the loop of their own, in order: what fails there must not reach aiortc's reading of packets.
+            loop = asyncio.get_running_loop()
+            self._assembly = Assembly(self._on_picture, lambda: loop.call_soon(listener.on_gap, kind))
+            self._loop = loop
+            inside._RTCRtpReceiver__jitter_buffer = _Buffer(self._assembly)
+            inside._RTCRtpReceiver__nack_generator = _Nacks()
         _taps[inside.track._queue] = self
 
     async def ask_for_key_frame(self) -> None:
         """A picture loss indication for every source that sent something lately."""
         for source in self._receiver.getSynchronizationSources():
-            await self._send_pli(source.source)
+            await self._receiver._send_rtcp_pli(source.source)
+
+    def look(self, now_s: float) -> None:
+        """Gives up packets that have been missing for too long, though nothing came behind them."""
+        if self._assembly is not None:
+            self._assembly.look(now_s)
 
     def loss(self) -> tuple[int, float]:
         """Packets lost for good, and the jitter in seconds, of the main source."""
@@ -96,10 +137,10 @@ class Tap:
             )
         await self._pass_report(packet)
 
-    async def _on_pli(self, media_ssrc: int) -> None:
-        # aiortc itself asks for a picture only when its jitter buffer had to give packets up.
-        self.listener.on_gap(self.kind)
-        await self._send_pli(media_ssrc)
+    def _on_picture(self, data: bytes, stamp: int, payload_type: int) -> None:
+        codec = self._receiver._RTCRtpReceiver__codecs.get(payload_type)
+        if codec is not None:
+            self._loop.call_soon(self.listener.on_frame, self.kind, codec.name, data, stamp)
 
 
 def _hand_over(

@@ -66,14 +66,16 @@ class TokenDoor:
         """Does the workspace still have this key? For what was handed out to a token that it had signed."""
         return await self._key(kid, workspace_id) is not None
 
-    async def _admit(self, token: str, playback_id: str, workspace_id: str) -> Claims | Refused:
+    async def genuine(self, token: str, workspace_id: str) -> Genuine | Refused:
+        """Was it signed by a key of that workspace? What it opens, and whether it does now, is for `admit`."""
         peeked = tokens.peek(token)
         if isinstance(peeked, Refused):
             return peeked
         key = await self._key(peeked.kid, workspace_id)
-        if key is None:
-            return Refused("token_key_unknown")
-        genuine = self._prove(token, key)
+        return Refused("token_key_unknown") if key is None else self._prove(token, key)
+
+    async def _admit(self, token: str, playback_id: str, workspace_id: str) -> Claims | Refused:
+        genuine = await self.genuine(token, workspace_id)
         if isinstance(genuine, Refused):
             return genuine
         return tokens.judge(genuine, playback_id=playback_id, workspace_id=workspace_id, now_s=self._now_s())

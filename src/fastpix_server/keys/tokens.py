@@ -140,6 +140,14 @@ def judge(genuine: Genuine, *, playback_id: str, workspace_id: str, now_s: float
     return Claims(genuine.kid, purposes, expires_at_s)
 
 
+def named_ids(genuine: Genuine) -> frozenset[str]:
+    """The playback ids whose video the token speaks of, whatever else may be wrong with it: for who has many tokens
+    and many ids, and judges the pairs that can be right."""
+    audience = genuine.payload.get("aud")
+    named = audience if isinstance(audience, list) else [audience]
+    return frozenset(one.removeprefix("media:") for one in named if isinstance(one, str) and one.startswith("media:"))
+
+
 def has_expired(expires_at_s: float, now_s: float) -> bool:
     return now_s >= expires_at_s + LEEWAY_S
 

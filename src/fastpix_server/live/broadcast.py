@@ -7,6 +7,7 @@ left memory come from storage through `load`. Everything runs on one event loop.
 
 import asyncio
 import time
+from collections import deque
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import Literal
@@ -44,6 +45,10 @@ AHEAD_SEGMENTS = 2  # same section: more than this ahead of now is a mistake
 AHEAD_PARTS = int(3 / PART_MAX_S) + 1  # same section: three seconds ahead of the newest part
 # Viewers can begin when every rendition has a whole segment, or the lead has so many.
 PLAYABLE_SEGMENTS = 3
+
+# A publisher whose key frames are asked for may be late with one now and then (a busy machine, a lost packet). More
+# often than this, its pictures are encoded anew, as those of others are at once.
+LATE_KEYS_MAX, LATE_KEYS_WINDOW_S = 3, 60.0
 
 TOO_SLOW = "fewer than two pictures a second"
 
@@ -105,6 +110,7 @@ class Broadcast:
         self._is_ended = self._is_closed = False
         self._is_announced = False
         self._overlong_segments = 0
+        self._late_keys_s: deque[float] = deque(maxlen=16)
         self._silent_track: Track | None = None
 
     # -- the publisher ------------------------------------------------------------------------------------------
@@ -114,6 +120,7 @@ class Broadcast:
         if self._connection is not None:
             self._connection.on_end("replaced")
         self._publisher = publisher
+        self._package.has_uneven_keys = publisher.has_keys_on_demand
         self._is_announced = False
         intake = Intake(
             self._stage, now_s=self._now_s, silent_track=self._silent_track, on_slow=lambda: self._hopeless(TOO_SLOW)
@@ -131,8 +138,14 @@ class Broadcast:
 
     def _overlong(self) -> None:
         """No key frame in time. Not at once: the package is in the middle of a sample."""
+        loop = asyncio.get_running_loop()
         self._overlong_segments += 1
-        asyncio.get_running_loop().call_soon(self._stage.encode_source)
+        if self._publisher is not None and self._publisher.has_keys_on_demand:
+            self._publisher.ask_for_key_frame()
+            self._late_keys_s.append(loop.time())
+            if sum(loop.time() - late_s < LATE_KEYS_WINDOW_S for late_s in self._late_keys_s) <= LATE_KEYS_MAX:
+                return
+        loop.call_soon(self._stage.encode_source)
 
     def _break(self) -> None:
         if self._connection is not None:

@@ -1,16 +1,18 @@
 """What is made of a publisher's tracks: which are copied, which rungs are encoded, and the command that encodes them.
 
 Invariants: no rung is larger than the source or than the stream allows; a source above the allowed lines is not copied;
-somebody who plays H.264 and AAC only can always play. Pure: facts in, data and text out.
+somebody who plays H.264 and AAC only can always play; a rendition that players were shown goes on in every later epoch,
+whatever the publisher sends then. Pure: facts in, data and text out.
 """
 
 import dataclasses
+from collections.abc import Collection
 from fractions import Fraction
 
 from fastpix_server.engine import binaries
 from fastpix_server.engine.ladder import TIERS, max_bitrate_bps
 from fastpix_server.ingest.model import Track
-from fastpix_server.live.model import SEGMENT_TARGET_S
+from fastpix_server.live.model import SEGMENT_TARGET_S, SOURCE_RENDITION
 
 STEPS = (1080, 720, 480)  # the values that a stream's maxResolution may have
 # A rung is worth making when the one above it has a quarter more lines.
@@ -33,12 +35,17 @@ class Rung:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Scheme:
-    """`forces_keys`: the encoder sets key frames itself, each segment target; else where the source has them."""
+    """`copies`: the renditions that get the source's pictures as they are, the leading one first. `forces_keys`: the
+    encoder sets key frames itself, each segment target; else where the source has them."""
 
-    is_copied: bool
+    copies: tuple[str, ...]
     rungs: tuple[Rung, ...]
     encodes_sound: bool
     forces_keys: bool
+
+    @property
+    def is_copied(self) -> bool:
+        return bool(self.copies)
 
     @property
     def needs_encoder(self) -> bool:
@@ -46,26 +53,40 @@ class Scheme:
 
 
 def scheme(
-    video: Track | None, audio: Track | None, *, max_lines: int, must_encode: bool = False, can_encode: bool = True
+    video: Track | None,
+    audio: Track | None,
+    *,
+    max_lines: int,
+    must_encode: bool = False,
+    can_encode: bool = True,
+    shown: Collection[str] = (),
 ) -> Scheme | None:
     """None when nothing can be played without an encoder and there is none.
 
     `must_encode`: the source's own pictures cannot be cut into segments (its key frames are too far apart).
+    `shown`: the renditions of pictures that earlier epochs had. Players ask for the list of renditions once: whoever
+    watches one of these must find it go on.
     """
     encodes_sound = audio is not None and audio.codec != "aac"
     if video is None:
-        return Scheme(False, (), encodes_sound, False) if can_encode or not encodes_sound else None
+        return Scheme((), (), encodes_sound, False) if can_encode or not encodes_sound else None
     is_allowed = _lines(video) <= max_lines
     if not can_encode:
-        return Scheme(True, (), False, False) if is_allowed and not encodes_sound else None
+        return Scheme((SOURCE_RENDITION,), (), False, False) if is_allowed and not encodes_sound else None
     is_copied = is_allowed and not must_encode
-    short = min(video.width, video.height)
-    top = min(max_lines, short)
+    top = min(max_lines, video.width, video.height)
     lines = [n for n in STEPS if n * _FAR_ENOUGH <= top]
+    rungs = [_rung(f"{n}p", n, video) for n in lines]
     if not is_copied or (video.codec != "h264" and not lines):
-        lines.insert(0, top)
-    rungs = tuple(_rung(n, video) for n in lines)
-    return Scheme(is_copied, rungs, encodes_sound, not is_copied)
+        stands_in = not is_copied and SOURCE_RENDITION in shown
+        rungs.insert(0, _rung(SOURCE_RENDITION if stands_in else f"{top}p", top, video))
+    copies = [SOURCE_RENDITION] if is_copied else []
+    for name in sorted(set(shown) - {rung.name for rung in rungs} - {SOURCE_RENDITION}):
+        if is_copied and video.codec == "h264":
+            copies.append(name)  # the source has become as small as this rung
+        else:
+            rungs.append(_rung(name, min(int(name.removesuffix("p")), top), video))
+    return Scheme(tuple(copies), tuple(rungs), encodes_sound, not is_copied)
 
 
 def _lines(video: Track) -> int:
@@ -74,11 +95,11 @@ def _lines(video: Track) -> int:
     return next((n for n in (480, 720, 1080, 1440, 2160) if short <= n and long <= -(-n * 16 // 9)), 4320)
 
 
-def _rung(lines: int, video: Track) -> Rung:
+def _rung(name: str, lines: int, video: Track) -> Rung:
     scale = lines / min(video.width, video.height)
     width, height = (max(16, round(side * scale / 2) * 2) for side in (video.width, video.height))
     cap = max_bitrate_bps(width, height, _ASSUMED_FPS, TIERS["standard"])
-    return Rung(f"{lines}p", width, height, cap)
+    return Rung(name, width, height, cap)
 
 
 def command(scheme: Scheme, keys_from_s: float = 0.0) -> list[str]:

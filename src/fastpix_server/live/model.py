@@ -13,7 +13,7 @@ from typing import Literal
 
 from fastpix_server.ingest.model import Codec
 
-SOURCE_RENDITION = "source"  # the publisher's own picture, copied
+SOURCE_RENDITION = "source"  # the publisher's own picture: copied, or in its size when it cannot be
 AUDIO_RENDITION = "a0"
 SEGMENT_TARGET_S = 2.0
 PART_TARGET_S = 0.5
@@ -99,3 +99,4 @@ class Answer:
     body: bytes
     media_type: str
     max_age_s: int  # 0: not to be kept
+    etag: str = ""  # once an edge has made it, for all to whom it hands the answer

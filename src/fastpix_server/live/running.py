@@ -4,6 +4,7 @@ Invariants: whatever happens in it is carried to the database by the house, in t
 recorder is closed before the recording is finished; an ended session can still be watched until it is released.
 """
 
+import asyncio
 import dataclasses
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -117,15 +118,13 @@ class Running:
         await push.pusher.close()
 
     async def stop_pushes(self) -> None:
-        for target_id in list(self._pushes):
-            await self._stop_push(target_id)
+        await asyncio.gather(*(self._stop_push(target_id) for target_id in list(self._pushes)))
 
     async def flush(self) -> None:
         """The session is over: nothing is written of it any more when this returns. Repeatable."""
         self.kick("session_over")
         self.broadcast.end()
-        await self.stop_pushes()
-        await self.recorder.close()
+        await asyncio.gather(self.stop_pushes(), self.recorder.close())  # targets may take their time
 
     async def drop(self, reason: str) -> None:
         """Out of memory. What the encoder has sent is stored first; a session that goes on elsewhere shows no end."""

@@ -2,11 +2,12 @@
 
 import re
 from typing import Annotated, Literal
-from urllib.parse import urlsplit
+from urllib.parse import parse_qsl, urlsplit
 
-from pydantic import AfterValidator, Field, StrictBool
+from pydantic import AfterValidator, Field, StrictBool, model_validator
 
 from fastpix_server.base.fields import between, refused
+from fastpix_server.live import push_line
 from fastpix_server.media.schemas import AccessRestrictions, Metadata, Request, Rules
 
 RECONNECT_WINDOW_MIN_S = 60  # contract section 2.5
@@ -30,11 +31,11 @@ def _push_url(url: str) -> str:
     if len(url) > URL_MAX_CHARS:
         raise refused(f"must be at most {URL_MAX_CHARS} characters")
     try:
-        parts = urlsplit(url)
-        is_good = parts.scheme.lower() in ("rtmp", "rtmps") and bool(parts.hostname) and parts.port != 0
-    except ValueError:  # a bracket or a port that is none
-        is_good = False
-    if not is_good or "@" in parts.netloc or parts.fragment or _UNSAFE.search(url):
+        named = dict(parse_qsl(urlsplit(url).query)).get("streamid", "k")
+        push_line.parse(url, named)
+    except ValueError as fault:  # a bracket or a port that is none, too
+        raise refused(f"is invalid: {fault}") from None
+    if _UNSAFE.search(url):
         raise refused("is invalid")
     return url
 
@@ -92,6 +93,15 @@ class NewTarget(Request):
     url: Annotated[str, AfterValidator(_push_url)]
     stream_key: Annotated[str, AfterValidator(_push_key)]
     metadata: Metadata | None = None
+
+    @model_validator(mode="after")
+    def _fit(self) -> "NewTarget":
+        """Together they are a target: an SRT address that names a stream id names the stream key."""
+        try:
+            push_line.parse(self.url, self.stream_key)
+        except ValueError as fault:
+            raise refused(f"does not fit the url: {fault}", below="streamKey") from None
+        return self
 
 
 class UpdateTarget(Request):

@@ -14,7 +14,7 @@ from fastpix_server.live.states import Status
 from fastpix_server.live.streams import Target
 from fastpix_server.live.telling import announce, tell_target
 
-# Each enabled target is a child process and a copy of the stream's upload; nobody pushes to more platforms.
+# Each enabled target is a connection, and a copy of the stream's upload; nobody pushes to more platforms.
 TARGETS_MAX = 20
 
 

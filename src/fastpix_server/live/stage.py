@@ -55,17 +55,22 @@ class Stage:
         self._drop_transcoder()
         can_encode = restarts_allowed(self._failures_s, asyncio.get_running_loop().time())
         scheme = ladder.scheme(
-            video, audio, max_lines=self._max_lines, must_encode=self._must_encode, can_encode=can_encode
+            video,
+            audio,
+            max_lines=self._max_lines,
+            must_encode=self._must_encode,
+            can_encode=can_encode,
+            shown=self.package.shown_pictures,
         )
         if scheme is None:
             self._on_hopeless("it needs an encoder, and that fails")
-            scheme = ladder.Scheme(False, (), False, False)
+            scheme = ladder.Scheme((), (), False, False)
         self.scheme = scheme
         self._reorder, self._last_cut = reorder, None
         self._audio_rate_hz = timescale_of(audio) if audio else 0
         tracks: dict[str, Track] = {}
-        if video is not None and scheme.is_copied:
-            tracks[SOURCE_RENDITION] = video
+        if video is not None:
+            tracks |= dict.fromkeys(scheme.copies, video)
         if audio is not None and not scheme.encodes_sound and audio.codec == "aac":
             tracks[AUDIO_RENDITION] = audio
         coming = [r.name for r in scheme.rungs] + ([AUDIO_RENDITION] if scheme.encodes_sound else [])
@@ -85,7 +90,8 @@ class Stage:
         assert scheme is not None
         is_cut = sample.is_key
         if scheme.is_copied:
-            self.package.add(SOURCE_RENDITION, sample)
+            for name in scheme.copies:
+                self.package.add(name, sample)
             number = self.package.lead.next_number if self.package.lead else None
             is_cut, self._last_cut = number != self._last_cut, number
         if self._transcoder is not None:

@@ -10,9 +10,10 @@ from fastpix_server.base import clock, ids
 from fastpix_server.db.pool import Tx
 from fastpix_server.jobs.queue import enqueue
 from fastpix_server.media import additions_store, store
+from fastpix_server.media.inputs import SubtitleInput
 from fastpix_server.media.model import FileKind, MadeFile, Media, Track
-from fastpix_server.media.schemas import CreateMedia, MediaOptions, PushMediaSettings, SubtitleInput
-from fastpix_server.media.telling import tell_media, tell_track
+from fastpix_server.media.schemas import CreateMedia, MediaOptions, PushMediaSettings
+from fastpix_server.media.telling import tell, tell_track
 from fastpix_server.playback import extras
 from fastpix_server.playback.selection import lines_of_size
 from fastpix_server.storage.keys import original_key
@@ -114,7 +115,7 @@ async def open_source(tx: Tx, media: Media) -> None:
             lines=lines_of_size(media.width, media.height) if media.width and media.height else 0,
         ),
     )
-    await tell_media(tx, media, "video.media.source.ready", "source_ready")
+    await tell(tx, media, "video.media.source.ready", "source_ready")
 
 
 async def erase(tx: Tx, media_id: str, name: str) -> None:

@@ -1,4 +1,4 @@
-"""Job media.fetch: the bytes of a URL become the source of a media.
+"""Job media.fetch: the bytes of its URLs become the files of a media.
 
 Invariants: only guarded sockets dial (base/guard.py) and only this code, never ffmpeg, sees the URL; redirects are
 followed by hand and checked like the first URL; every wait, size, number of tries and the whole download are bounded;
@@ -9,8 +9,9 @@ import asyncio
 import dataclasses
 import random
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from datetime import timedelta
+from pathlib import Path
 
 import aiohttp
 from prometheus_client import Counter
@@ -19,10 +20,14 @@ from yarl import URL
 from fastpix_server.base import clock, log
 from fastpix_server.base.guard import AddressPolicy, open_client, refused_address
 from fastpix_server.db.pool import Database
+from fastpix_server.jobs.queue import enqueue
 from fastpix_server.jobs.registry import Registry
 from fastpix_server.media import fetch_rules as rules
-from fastpix_server.media import fetch_store, service, store
+from fastpix_server.media import fetch_store, own_media, service, store
+from fastpix_server.media.edits import FILES_MAX
 from fastpix_server.media.fetch_rules import Passing, Redirected, Refused, Restart, Stored, Take, Whole
+from fastpix_server.media.model import Media
+from fastpix_server.media.own_media import Later
 from fastpix_server.media.states import Status
 from fastpix_server.storage.open import Storage
 from fastpix_server.storage.staging import StagingBusy, StagingTooLarge
@@ -71,12 +76,19 @@ class MediaFetch:
     """The handler of media.fetch and what it needs."""
 
     def __init__(
-        self, db: Database, storage: Storage, policy: AddressPolicy, limits: FetchLimits | None = None
+        self,
+        db: Database,
+        storage: Storage,
+        policy: AddressPolicy,
+        limits: FetchLimits | None = None,
+        *,
+        work_dir: Path | None = None,
     ) -> None:
         self._db = db
         self._storage = storage
         self._policy = policy
         self._limits = limits or FetchLimits()
+        self._own = own_media.OwnMedia(db, storage, work_dir)
 
     def register(self, registry: Registry) -> None:
         registry.add(service.FETCH_JOB, self.fetch, queue="fetch", on_exhausted=self.give_up)
@@ -85,33 +97,54 @@ class MediaFetch:
         """Created -> Downloading -> Downloaded, or Failed with a reason. Safe to run again at any point."""
         async with self._db.unit() as tx:
             media = await service.begin_download(tx, media_id)
-            progress = await fetch_store.begin(tx, media_id) if media is not None else None
-        if media is None or progress is None:
-            await self._storage.staging.discard(media_id)
+        if media is None:
+            await self._discard([RemoteFile(media_id, position, "") for position in range(FILES_MAX + 1)])
             return
+        files = _files_of(media)
+        outcome: Refused | Later | None = None
         try:
-            refusal = await self._download(media_id, media.source_url, progress)
+            for file in files:
+                outcome = await self._provide(media, file)
+                if outcome is not None:
+                    break
         except Unwanted:
-            await self._storage.staging.discard(media_id)
+            await self._discard(files)
             return
-        if refusal is None:
-            await self._finish(media_id)
+        if outcome is None:
+            await self._finish(media_id, files)
+        elif isinstance(outcome, Later):
+            await self._again(media_id, outcome)
         else:
-            await self._fail(media_id, refusal)
+            await self._fail(media_id, files, outcome)
 
     async def give_up(self, media_id: str, error: str) -> None:
         """After the last try of the job: a fault of ours that did not pass."""
-        await self._fail(media_id, Refused("source_not_stored", GAVE_UP))
+        async with self._db.unit() as tx:
+            media = await store.find(tx, media_id)
+        files = [] if media is None else _files_of(media)
+        await self._fail(media_id, files, Refused("source_not_stored", GAVE_UP))
 
-    async def _download(self, media_id: str, source_url: str, progress: fetch_store.Progress) -> Refused | None:
-        """None once every byte is staged (or the object is there from an earlier run)."""
-        if await self._storage.objects.size(service.source_key(media_id)) is not None:
+    async def _provide(self, media: Media, file: "RemoteFile") -> Refused | Later | None:
+        """None once every byte is stored under the file's key, maybe by an earlier run."""
+        if await self._storage.objects.size(file.key) is not None:
             return None
-        url = rules.check_url(source_url)
+        async with self._db.unit() as tx:
+            progress = await fetch_store.begin(tx, file.media_id, file.position)
+        left_s = (progress.started_at + timedelta(seconds=self._limits.total_s) - clock.now()).total_seconds()
+        own_id = own_media.id_of(media, file.position, file.url)
+        if own_id is not None:
+            return await self._own.provide(media, own_id, file.key, left_s=left_s)
+        refusal = await self._download(file, progress, left_s)
+        if refusal is None:
+            await self._storage.staging.finish(file.staging_name, file.key)
+        return refusal
+
+    async def _download(self, file: "RemoteFile", progress: fetch_store.Progress, left_s: float) -> Refused | None:
+        """None once every byte is staged."""
+        url = rules.check_url(file.url)
         if isinstance(url, Refused):
             return url
-        left_s = (progress.started_at + timedelta(seconds=self._limits.total_s) - clock.now()).total_seconds()
-        run = Download(self._db, self._storage, self._limits, media_id, url, progress)
+        run = Download(self._db, self._storage, self._limits, file, url, progress)
         try:
             async with (
                 asyncio.timeout(max(left_s, 0.0)),
@@ -128,24 +161,57 @@ class MediaFetch:
             hours = self._limits.total_s / 3600
             return Refused("source_timeout", f"The download did not end within {hours:.3g} hours.")
 
-    async def _finish(self, media_id: str) -> None:
-        key = service.source_key(media_id)
-        size_bytes = await self._storage.staging.finish(media_id, key)
+    async def _finish(self, media_id: str, files: Sequence["RemoteFile"]) -> None:
+        size_bytes = await self._storage.objects.size(files[0].key) or 0
         async with self._db.unit() as tx:
             await fetch_store.end(tx, media_id)
             is_taken = await service.downloaded(tx, media_id, size_bytes=size_bytes)
             is_gone = await store.status_of(tx, media_id) is None
         if is_gone:
-            await self._storage.objects.delete(key)
+            for file in files:
+                await self._storage.objects.delete(file.key)
         if is_taken:
             _log.info("media_downloaded", media_id=media_id, size_bytes=size_bytes)
 
-    async def _fail(self, media_id: str, refusal: Refused) -> None:
+    async def _again(self, media_id: str, later: Later) -> None:
+        """A media of ours that the other is made of is not ready yet: come back, and hold no worker meanwhile."""
+        _log.info("fetch_waits_for_media", media_id=media_id, why=later.why)
+        async with self._db.unit() as tx:
+            at = clock.now() + timedelta(seconds=later.wait_s)
+            await enqueue(tx, service.FETCH_JOB, {"media_id": media_id}, queue="fetch", run_at=at)
+
+    async def _fail(self, media_id: str, files: Sequence["RemoteFile"], refusal: Refused) -> None:
         async with self._db.unit() as tx:
             await fetch_store.end(tx, media_id)
             await service.fail(tx, media_id, refusal.code, refusal.sentence)
-        await self._storage.staging.discard(media_id)
+        await self._discard(files)
         _failures.labels(refusal.code).inc()
+
+    async def _discard(self, files: Sequence["RemoteFile"]) -> None:
+        for file in files:
+            await self._storage.staging.discard(file.staging_name)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class RemoteFile:
+    """One of the files of a media: 0 is the video itself, the others are those of its edit."""
+
+    media_id: str
+    position: int
+    url: str
+
+    @property
+    def staging_name(self) -> str:
+        return self.media_id if self.position == 0 else f"{self.media_id}-{self.position}"
+
+    @property
+    def key(self) -> str:
+        return service.source_key(self.media_id, self.position)
+
+
+def _files_of(media: Media) -> list[RemoteFile]:
+    urls = [media.source_url, *(file.url for file in media.edit.files)]
+    return [RemoteFile(media.id, position, url) for position, url in enumerate(urls)]
 
 
 class Download:
@@ -159,14 +225,16 @@ class Download:
         db: Database,
         storage: Storage,
         limits: FetchLimits,
-        media_id: str,
+        file: RemoteFile,
         url: URL,
         progress: fetch_store.Progress,
     ) -> None:
         self._db = db
         self._staging = storage.staging
         self._limits = limits
-        self._media_id = media_id
+        self._media_id = file.media_id
+        self._position = file.position
+        self._name = file.staging_name
         self._url = url
         self._validator = progress.validator
         self._total_bytes = progress.total_bytes
@@ -175,7 +243,7 @@ class Download:
     async def until_whole(self, client: aiohttp.ClientSession) -> Refused | None:
         failed = 0
         while True:
-            before = await self._staging.size(self._media_id)
+            before = await self._staging.size(self._name)
             result = await self._try(client, Stored(before, self._total_bytes, self._validator))
             if not isinstance(result, Passing):
                 return result
@@ -183,7 +251,7 @@ class Download:
                 await asyncio.sleep(self._limits.busy_poll_s)
                 await self._look_whether_wanted(force=True)
                 continue
-            gained = await self._staging.size(self._media_id) - before
+            gained = await self._staging.size(self._name) - before
             failed = 0 if gained >= PROGRESS_BYTES else failed + 1
             if failed >= self._limits.tries:
                 return Refused(result.code, result.sentence)
@@ -230,7 +298,7 @@ class Download:
 
     async def _take(self, answer: aiohttp.ClientResponse, take: Take) -> Refused | Passing | None:
         if take.offset == 0:
-            await self._staging.truncate0(self._media_id)
+            await self._staging.truncate0(self._name)
         self._validator, self._total_bytes = take.validator, take.total_bytes
         await self.note_version(take)  # before the bytes: after a crash they must be known by their version
         body = _Body(answer, self._limits)
@@ -238,7 +306,7 @@ class Download:
         if refusal := self.check_begin(first, answer.headers.get("Content-Type", "")):
             return refusal
         size = await self._staging.append(
-            self._media_id, take.offset, self._watched(body), max_size_bytes=self._limits.max_size_bytes
+            self._name, take.offset, self._watched(body), max_size_bytes=self._limits.max_size_bytes
         )
         if size == 0:
             return rules.empty()
@@ -261,7 +329,9 @@ class Download:
 
     async def note_version(self, take: Take) -> None:
         async with self._db.unit() as tx:
-            await fetch_store.note(tx, self._media_id, validator=take.validator, total_bytes=take.total_bytes)
+            await fetch_store.note(
+                tx, self._media_id, self._position, validator=take.validator, total_bytes=take.total_bytes
+            )
 
     def check_begin(self, first: bytes, content_type: str) -> Refused | None:
         return rules.sniff(first, content_type)

@@ -17,21 +17,28 @@ class Progress:
     total_bytes: int | None
 
 
-async def begin(tx: Tx, media_id: str) -> Progress:
-    """Notes the begin, or reads what an earlier run noted."""
+async def begin(tx: Tx, media_id: str, position: int = 0) -> Progress:
+    """Notes the begin, or reads what an earlier run noted. `position` counts the files of an edited media."""
+    values = {"id": media_id, "position": position}
     await tx.execute(
-        text("insert into media_fetches (media_id) values (:id) on conflict (media_id) do nothing"), {"id": media_id}
+        text("insert into media_fetches (media_id, position) values (:id, :position) on conflict do nothing"), values
     )
     result = await tx.execute(
-        text("select started_at, validator, total_bytes from media_fetches where media_id = :id"), {"id": media_id}
+        text(
+            "select started_at, validator, total_bytes from media_fetches where media_id = :id and position = :position"
+        ),
+        values,
     )
     return Progress(**result.mappings().one())
 
 
-async def note(tx: Tx, media_id: str, *, validator: str | None, total_bytes: int | None) -> None:
+async def note(tx: Tx, media_id: str, position: int, *, validator: str | None, total_bytes: int | None) -> None:
     await tx.execute(
-        text("update media_fetches set validator = :validator, total_bytes = :total where media_id = :id"),
-        {"id": media_id, "validator": validator, "total": total_bytes},
+        text(
+            "update media_fetches set validator = :validator, total_bytes = :total"
+            " where media_id = :id and position = :position"
+        ),
+        {"id": media_id, "position": position, "validator": validator, "total": total_bytes},
     )
 
 

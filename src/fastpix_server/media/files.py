@@ -12,7 +12,7 @@ from fastpix_server.media import additions, additions_store, service, store
 from fastpix_server.media.model import FileKind, MadeFile, Media
 from fastpix_server.media.schemas import UpdateMp4Support, UpdateSourceAccess
 from fastpix_server.media.states import Status
-from fastpix_server.media.telling import tell_media, tell_updated
+from fastpix_server.media.telling import tell, tell_updated
 from fastpix_server.playback import extras
 from fastpix_server.playback import service as playback
 from fastpix_server.playback.extras import File
@@ -90,7 +90,7 @@ async def end(tx: Tx, media: Media, file: MadeFile, made: File | None) -> None:
     assert after is not None, "locked by `find`"
     statuses = {f.status for f in after.files}
     if "preparing" not in statuses and "ready" in statuses:
-        await tell_media(tx, after, "video.media.mp4Support.ready", "mp4Support_ready")
+        await tell(tx, after, "video.media.mp4Support.ready", "mp4Support_ready")
     elif made is None:
         await tell_updated(tx, after)
     _log.info("file_ended", media_id=media.id, kind=file.kind, is_ready=made is not None)
@@ -111,7 +111,7 @@ async def _close_source(tx: Tx, media: Media) -> None:
     for file in target.extras.files if target is not None else ():
         if file.name.startswith("source."):
             await extras.drop_file(tx, media.id, file.name)
-    await tell_media(tx, media, "video.media.source.deleted", "source_deleted")
+    await tell(tx, media, "video.media.source.deleted", "source_deleted")
 
 
 async def _updated(tx: Tx, workspace_id: str, media_id: str) -> Media:

@@ -23,9 +23,14 @@ from fastpix_server.engine.run import run
 from fastpix_server.engine.source import Source
 from fastpix_server.jobs.registry import Registry
 from fastpix_server.media import service, states, store
+from fastpix_server.media.edited import Editor
+from fastpix_server.media.edits import NOTHING
 from fastpix_server.media.model import Media
 from fastpix_server.media.service import Prepared
 from fastpix_server.media.states import Status
+from fastpix_server.playback import service as playback
+from fastpix_server.playback.model import Target
+from fastpix_server.storage import keys
 from fastpix_server.storage.open import Storage
 from fastpix_server.storage.port import ObjectMissing
 
@@ -51,6 +56,7 @@ class MediaJobs:
         self._db = db
         self._storage = storage
         self._work_dir = work_dir
+        self._editor = Editor(storage, work_dir)
 
     def register(self, registry: Registry) -> None:
         registry.add(
@@ -94,11 +100,18 @@ class MediaJobs:
             await service.fail(tx, media_id, "service_fault", GAVE_UP)
 
     async def erase(self, media_id: str) -> None:
-        """Every byte that belongs to the media: what the user sent, and all that was made of it."""
+        """Every byte that belongs to the media: what the user sent, and all that was made of it. Raises ServiceFault
+        when something is there again afterwards: somebody was still writing."""
         objects = self._storage.objects
-        count = 0
-        for prefix in (f"sources/{media_id}", f"media/{media_id}", f"live/{media_id}"):
+        await self._storage.staging.discard(media_id)
+        count, left = 0, 0
+        for prefix in keys.prefixes_of(media_id).values():
+            for key in await objects.list_sizes(prefix):
+                await self._storage.sources.forget(key)
             count += await objects.delete_prefix(prefix)
+            left += len(await objects.list_sizes(prefix))
+        if left:
+            raise ServiceFault("erase_incomplete", f"{left} objects of media {media_id} are left.")
         _log.info("media_erased", media_id=media_id, objects=count)
 
     async def _begin(self, media_id: str) -> Media | None:
@@ -113,6 +126,8 @@ class MediaJobs:
 
     async def _understand(self, media: Media) -> Prepared | None:
         """Facts and plan; None when the media went away meanwhile."""
+        if media.edit != NOTHING or media.optimize_audio or media.source_media_id is not None:
+            return await self._edited(media)
         key = service.source_key(media.id)
         try:
             async with self._storage.sources.open(key) as path:
@@ -130,6 +145,30 @@ class MediaJobs:
             if not await self._advance(media.id, Status.VALIDATING):
                 return None
             raise ServiceFault("source_missing", f"The stored source of media {media.id} is missing.") from fault
+
+    async def _edited(self, media: Media) -> Prepared | None:
+        if not (await self._advance(media.id, Status.IN_QUEUE) and await self._advance(media.id, Status.PROCESSING)):
+            return None
+        try:
+            edited = await self._editor.plan(media, await self._lender(media))
+        except ObjectMissing as fault:
+            if not await self._advance(media.id, Status.PROCESSING):
+                return None
+            raise ServiceFault("source_missing", f"A stored source of media {media.id} is missing.") from fault
+        return Prepared(
+            source=edited.source,
+            plan=edited.plan,
+            source_key=edited.keys[0],
+            other_source_keys=edited.keys[1:],
+            place=f"media/{media.id}/{edited.plan.revision}",
+        )
+
+    async def _lender(self, media: Media) -> Target | None:
+        if media.source_media_id is None:
+            return None
+        async with self._db.unit() as tx:
+            found = await playback.find_any(tx, media.source_media_id)
+        return found if isinstance(found, Target) else None
 
     async def _plan(self, media: Media, path: Path, facts: Source, source: Source, key: str) -> Prepared | None:
         """`facts` are of the file at `path`, `source` of what the user sent."""

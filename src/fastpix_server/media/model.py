@@ -4,6 +4,8 @@ import dataclasses
 from datetime import datetime
 from typing import Any, Literal
 
+from fastpix_server.media.edits import NOTHING, Order
+
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Track:
@@ -66,6 +68,8 @@ class Media:
     created_at: datetime
     updated_at: datetime
     stream_id: str | None = None  # 32 hex digits; of recordings and clips
+    source_media_id: str | None = None  # the media of ours that it was made from
+    edit: Order = NOTHING
     files: tuple[MadeFile, ...] = ()
 
     def replace(self, **changes: Any) -> "Media":

@@ -12,7 +12,7 @@ from fastpix_server.db.pool import Tx
 from fastpix_server.media import states, store, wire
 from fastpix_server.media.model import Media, Track
 from fastpix_server.media.states import Status
-from fastpix_server.outbox import events
+from fastpix_server.media.telling import tell
 from fastpix_server.playback import service as playback
 from fastpix_server.playback.recording import Recording
 
@@ -21,7 +21,8 @@ LivePolicy = Literal["public", "private"]
 
 CONTAINER = "mp4"
 # Infix of the event types: what a receiver tells recordings and clips by.
-_FAMILIES: dict[str, str] = {"live": "live_stream", "clip": "live_clip"}
+_CREATED = {"live": "video.media.live_stream.created", "clip": "video.media.live_clip.created"}
+_READY = {"live": "video.media.live_stream.ready", "clip": "video.media.live_clip.ready"}
 
 _log = log.get(__name__)
 
@@ -61,7 +62,7 @@ async def create(
     )
     await store.insert(tx, media)
     await playback.create_id(tx, workspace_id=workspace_id, target_id=media_id, access_policy=policy)
-    await _tell(tx, media, f"video.media.{_FAMILIES[origin]}.created", "media_created")
+    await tell(tx, media, _CREATED[origin], "media_created")
     _log.info("media_created", media_id=media_id, workspace_id=workspace_id, origin=origin, stream_id=stream_id)
     return True
 
@@ -93,8 +94,8 @@ async def adopt(tx: Tx, media_id: str, recording: Recording, *, place: str, revi
         revision=revision,
         recording=recording,
     )
-    await _tell(tx, media, f"video.media.{_FAMILIES[media.origin]}.ready", "media_ready")
-    await _tell(tx, media, "video.media.ready", "media_ready")
+    await tell(tx, media, _READY[media.origin], "media_ready")
+    await tell(tx, media, "video.media.ready", "media_ready")
     _log.info("media_ready", media_id=media_id, duration_s=media.duration_s, origin=media.origin)
     return media
 
@@ -133,15 +134,3 @@ async def clips_page(
     )
     named = await playback.list_ids_of(tx, [m.id for m in found])
     return [wire.live_clip(m, named[m.id]) for m in found], total
-
-
-async def _tell(tx: Tx, media: Media, type: str, status: str) -> None:
-    await events.emit(
-        tx,
-        workspace_id=media.workspace_id,
-        type=type,
-        object_type="media",
-        object_id=media.id,
-        status=status,
-        data=wire.event_data(media, await playback.list_ids(tx, media.id)),
-    )

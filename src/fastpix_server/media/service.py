@@ -15,10 +15,19 @@ from fastpix_server.db.pool import Tx
 from fastpix_server.engine.plan import Plan
 from fastpix_server.engine.source import Source
 from fastpix_server.jobs.queue import enqueue
-from fastpix_server.media import additions, states, store, wire
+from fastpix_server.media import additions, own_media, states, store, wire
 from fastpix_server.media.model import Media, Track
-from fastpix_server.media.schemas import CreateMedia, MediaOptions, NewPlaybackId, Policy, UpdateMedia
+from fastpix_server.media.schemas import (
+    CreateMedia,
+    MediaOptions,
+    NewPlaybackId,
+    Policy,
+    PushMediaSettings,
+    Rules,
+    UpdateMedia,
+)
 from fastpix_server.media.states import Status
+from fastpix_server.media.telling import tell
 from fastpix_server.outbox import events
 from fastpix_server.playback import service as playback
 from fastpix_server.playback.service import PlaybackId
@@ -33,30 +42,38 @@ SECOND_ERASE_AFTER = timedelta(minutes=15)
 _log = log.get(__name__)
 
 
-def source_key(media_id: str) -> str:
-    """Where the bytes that the user sent are stored."""
-    return f"sources/{media_id}/original"
+def source_key(media_id: str, position: int = 0) -> str:
+    """Where the bytes that the user sent are stored; `position` counts the files of an edited media."""
+    return f"sources/{media_id}/original" if position == 0 else f"sources/{media_id}/{position}"
 
 
 async def create_from_url(tx: Tx, workspace_id: str, request: CreateMedia) -> Media:
-    """A new media in `Created` with its first playback id; a job fetches its URL."""
+    """A new media in `Created` with its first playback id; a job fetches its URLs.
+
+    Raises errors.NotFound for a media of ours that is not there, BadState for one that failed.
+    """
     media = _new(ids.new_uuid(), workspace_id, request, origin="url", source_url=request.video.url)
+    media = await own_media.refer(tx, media.replace(edit=request.order))
     await _insert(tx, media, request)
     media = await additions.note(tx, media, request)
-    await _tell(tx, media, "video.media.created", "media_created")
+    await tell(tx, media, "video.media.created", "media_created")
     await enqueue(tx, FETCH_JOB, {"media_id": media.id}, queue="fetch")
     return media
 
 
 async def create_from_upload(
-    tx: Tx, *, upload_id: str, workspace_id: str, options: MediaOptions, source_url: str, size_bytes: int
+    tx: Tx, *, upload_id: str, workspace_id: str, options: PushMediaSettings, source_url: str, size_bytes: int
 ) -> Media:
     """The media of an upload whose last byte is stored; its id is the upload's. Its bytes are at source_key(id)."""
     media = _new(upload_id, workspace_id, options, origin="upload", source_url=source_url, size_bytes=size_bytes)
+    media = media.replace(edit=options.order)
     await _insert(tx, media, options)
     media = await additions.note(tx, media, options)
-    await _tell(tx, media, "video.upload.media_created", "media_created")
-    await enqueue(tx, PREPARE_JOB, {"media_id": media.id}, queue="prepare")
+    await tell(tx, media, "video.upload.media_created", "media_created")
+    if media.edit.files:  # what is joined to it has to be fetched
+        await enqueue(tx, FETCH_JOB, {"media_id": media.id}, queue="fetch")
+    else:
+        await enqueue(tx, PREPARE_JOB, {"media_id": media.id}, queue="prepare")
     return media
 
 
@@ -150,7 +167,7 @@ async def fail(tx: Tx, media_id: str, code: str, description: str) -> bool:
     await store.set_failure(tx, media_id, code, description)
     media = await store.find(tx, media_id)
     if media is not None:
-        await _tell(tx, media, "video.media.failed", "media_failed")
+        await tell(tx, media, "video.media.failed", "media_failed")
     _log.info("media_failed", media_id=media_id, code=code)
     return True
 
@@ -163,6 +180,7 @@ class Prepared:
     plan: Plan
     source_key: str
     place: str
+    other_source_keys: tuple[str, ...] = ()
 
 
 async def make_ready(tx: Tx, media_id: str, prepared: Prepared) -> Media | None:
@@ -188,13 +206,32 @@ async def make_ready(tx: Tx, media_id: str, prepared: Prepared) -> Media | None:
         target_id=media_id,
         workspace_id=media.workspace_id,
         source_key=prepared.source_key,
+        other_source_keys=prepared.other_source_keys,
         place=prepared.place,
         plan=prepared.plan,
     )
-    await _tell(tx, media, "video.media.ready", "media_ready")
+    await _tell_transformed(tx, media)
+    await tell(tx, media, "video.media.ready", "media_ready")
     await additions.begin(tx, media)
     _log.info("media_ready", media_id=media_id, duration_s=media.duration_s)
     return media
+
+
+async def _tell_transformed(tx: Tx, media: Media) -> None:
+    """One event for each kind of edit that was asked for, and for each watermark (contract section 4)."""
+    named = [*media.edit.events, *(["video.media.optimizeAudio.ready"] if media.optimize_audio else [])]
+    for name in named:
+        await tell(tx, media, name, "media_ready")
+    for position, mark in enumerate(media.edit.marks):
+        await events.emit(
+            tx,
+            workspace_id=media.workspace_id,
+            type="video.media.watermark.ready",
+            object_type="media",
+            object_id=media.id,
+            status="ready",
+            data=wire.watermark(media, mark, position),
+        )
 
 
 def tracks_of(source: Source) -> list[Track]:
@@ -248,6 +285,18 @@ async def list_page(
     return [wire.media_full(m, named[m.id], is_list=True) for m in found], total
 
 
+async def clips_page(
+    tx: Tx, workspace_id: str, media_id: str, *, limit: int, offset: int, order: Literal["asc", "desc"]
+) -> tuple[list[dict[str, Any]], int]:
+    """One page of the media that were made from this one, and the number of all. Raises errors.NotFound."""
+    await get(tx, workspace_id, media_id)
+    found, total = await store.media_clips_page(
+        tx, workspace_id, media_id, limit=limit, skip=(offset - 1) * limit, order=order
+    )
+    named = await playback.list_ids_of(tx, [m.id for m in found])
+    return [wire.media_full(m, named[m.id], is_list=True) for m in found], total
+
+
 async def update(tx: Tx, workspace_id: str, media_id: str, request: UpdateMedia) -> Media:
     """Replaces what was given; an empty title or creatorId removes it."""
     media = await get(tx, workspace_id, media_id, lock=True)
@@ -259,14 +308,14 @@ async def update(tx: Tx, workspace_id: str, media_id: str, request: UpdateMedia)
         metadata=media.metadata if request.metadata is None else request.metadata,
     )
     media = await get(tx, workspace_id, media_id)
-    await _tell(tx, media, "video.media.updated", "media_updated")
+    await tell(tx, media, "video.media.updated", "media_updated")
     return media
 
 
 async def delete(tx: Tx, workspace_id: str, media_id: str) -> None:
     """The row and the playback ids are gone at the commit; jobs erase the bytes."""
     media = await get(tx, workspace_id, media_id, lock=True)
-    await _tell(tx, media, "video.media.deleted", "media_deleted")
+    await tell(tx, media, "video.media.deleted", "media_deleted")
     await playback.unpublish(tx, media_id)
     await store.delete(tx, media_id)
     await enqueue(tx, ERASE_JOB, {"media_id": media_id})
@@ -308,19 +357,28 @@ async def delete_playback_id(tx: Tx, workspace_id: str, media_id: str, playback_
         raise _no_playback_id()
 
 
+async def restrict_playback_id(
+    tx: Tx,
+    workspace_id: str,
+    media_id: str,
+    playback_id: str,
+    kind: Literal["domains", "userAgents"],
+    rules: Rules,
+) -> dict[str, Any]:
+    """Replaces one of the two rules; holds for viewers at the commit. Raises BadState before the media is Ready."""
+    media = await get(tx, workspace_id, media_id, lock=True)
+    if await playback.find_id(tx, media_id, playback_id) is None:
+        raise _no_playback_id()
+    if media.status != Status.READY:
+        raise errors.BadState(
+            "The media is still being prepared, or it failed.", message="media is not ready for updates"
+        )
+    wanted: dict[str, Any] = rules.model_dump(by_alias=True)
+    await playback.restrict_id(tx, media_id, playback_id, kind, wanted)
+    return wanted
+
+
 def _no_playback_id() -> errors.NotFound:
     return errors.NotFound(
         "The requested playback ID does not exist for the media.", message="Media/PlaybackId not Found"
-    )
-
-
-async def _tell(tx: Tx, media: Media, type: str, status: str) -> None:
-    await events.emit(
-        tx,
-        workspace_id=media.workspace_id,
-        type=type,
-        object_type="media",
-        object_id=media.id,
-        status=status,
-        data=wire.event_data(media, await playback.list_ids(tx, media.id)),
     )

@@ -4,17 +4,19 @@ Every function takes the caller's transaction; a media comes back complete, trac
 """
 
 from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
 from typing import Any, Literal
 
 from sqlalchemy import RowMapping, text
 
 from fastpix_server.db.pool import Json, Tx
+from fastpix_server.media import edits
 from fastpix_server.media.model import MadeFile, Media, Track
 
 _COLUMNS = (
     "id, workspace_id, status, origin, source_url, title, creator_id, metadata, media_quality, max_resolution,"
     " source_access, optimize_audio, size_bytes, container, duration_s, width, height, is_audio_only, failure_code,"
-    " failure_description, created_at, updated_at, stream_id"
+    " failure_description, created_at, updated_at, stream_id, source_media_id, edit"
 )
 _FIND = f"select {_COLUMNS} from media where id = :id"  # noqa: S608 fixed names
 _TRACKS = (
@@ -31,9 +33,21 @@ _PAGE = {
     f" order by created_at {direction}, id {direction} limit :limit offset :skip"
     for direction in ("asc", "desc")
 }
+_FIND_MANY = f"select {_COLUMNS} from media where workspace_id = :workspace_id and id = any(cast(:ids as uuid[]))"  # noqa: S608
+_READY_BETWEEN = {
+    direction: "select id from media where workspace_id = :workspace_id and status = 'Ready'"  # noqa: S608 fixed names
+    " and created_at >= :created_from and created_at < :created_to and updated_at >= :updated_from"
+    f" and updated_at < :updated_to order by created_at {direction}, id {direction} limit :limit"
+    for direction in ("asc", "desc")
+}
 _CLIPS_PAGE = {
     direction: f"select {_COLUMNS} from media where workspace_id = :workspace_id and stream_id = :stream_id"  # noqa: S608
     f" and origin = 'clip' order by created_at {direction}, id {direction} limit :limit offset :skip"
+    for direction in ("asc", "desc")
+}
+_MEDIA_CLIPS_PAGE = {
+    direction: f"select {_COLUMNS} from media where workspace_id = :workspace_id and source_media_id = :media_id"  # noqa: S608
+    f" order by created_at {direction}, id {direction} limit :limit offset :skip"
     for direction in ("asc", "desc")
 }
 
@@ -43,6 +57,8 @@ def _media(row: RowMapping, tracks: tuple[Track, ...], files: tuple[MadeFile, ..
     values["id"] = str(row["id"])
     values["workspace_id"] = str(row["workspace_id"])
     values["stream_id"] = None if row["stream_id"] is None else row["stream_id"].hex
+    values["source_media_id"] = None if row["source_media_id"] is None else str(row["source_media_id"])
+    values["edit"] = edits.from_json(row["edit"])
     return Media(**values, tracks=tracks, files=files)
 
 
@@ -71,10 +87,10 @@ async def insert(tx: Tx, media: Media) -> None:
         text(
             "insert into media (id, workspace_id, status, origin, source_url, title, creator_id, metadata,"
             " media_quality, max_resolution, source_access, optimize_audio, size_bytes, created_at, updated_at,"
-            " stream_id)"
+            " stream_id, source_media_id, edit)"
             " values (:id, :workspace_id, :status, :origin, :source_url, :title, :creator_id, :metadata,"
             " :media_quality, :max_resolution, :source_access, :optimize_audio, :size_bytes, :created_at, :updated_at,"
-            " :stream_id)"
+            " :stream_id, :source_media_id, :edit)"
         ),
         {
             "id": media.id,
@@ -93,6 +109,8 @@ async def insert(tx: Tx, media: Media) -> None:
             "created_at": media.created_at,
             "updated_at": media.updated_at,
             "stream_id": media.stream_id,
+            "source_media_id": media.source_media_id,
+            "edit": Json(edit) if (edit := edits.to_json(media.edit)) is not None else None,
         },
     )
 
@@ -114,6 +132,54 @@ async def page(
     found = await _complete(tx, result.mappings().all())
     total = await tx.execute(
         text("select count(*) from media where workspace_id = :workspace_id"), {"workspace_id": workspace_id}
+    )
+    return found, int(total.scalar_one())
+
+
+async def find_many(tx: Tx, workspace_id: str, media_ids: Sequence[str], *, lock: bool = False) -> list[Media]:
+    """Those of the workspace among them, in no order; `lock` keeps them from being deleted until the commit."""
+    result = await tx.execute(
+        text(_FIND_MANY + (" for key share" if lock else "")),
+        {"workspace_id": workspace_id, "ids": list(media_ids)},
+    )
+    return await _complete(tx, result.mappings().all())
+
+
+async def ready_between(
+    tx: Tx,
+    workspace_id: str,
+    *,
+    created: tuple[datetime, datetime] | None,
+    updated: tuple[datetime, datetime] | None,
+    order: Literal["asc", "desc"],
+    limit: int,
+) -> list[str]:
+    """Ids of Ready media by time of creation. Bounds are half open; None bounds nothing."""
+    anything = (datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC))
+    (created_from, created_to), (updated_from, updated_to) = created or anything, updated or anything
+    result = await tx.execute(
+        text(_READY_BETWEEN[order]),
+        {
+            "workspace_id": workspace_id,
+            "created_from": created_from,
+            "created_to": created_to,
+            "updated_from": updated_from,
+            "updated_to": updated_to,
+            "limit": limit,
+        },
+    )
+    return [str(media_id) for media_id in result.scalars()]
+
+
+async def media_clips_page(
+    tx: Tx, workspace_id: str, media_id: str, *, limit: int, skip: int, order: Literal["asc", "desc"]
+) -> tuple[list[Media], int]:
+    """One page of the media that were made from one, and how many there are in all."""
+    values = {"workspace_id": workspace_id, "media_id": media_id, "limit": limit, "skip": skip}
+    result = await tx.execute(text(_MEDIA_CLIPS_PAGE[order]), values)
+    found = await _complete(tx, result.mappings().all())
+    total = await tx.execute(
+        text("select count(*) from media where workspace_id = :workspace_id and source_media_id = :media_id"), values
     )
     return found, int(total.scalar_one())
 

@@ -1,4 +1,4 @@
-"""Events about parts of a media: its tracks and files. The media's own life is told in service.py.
+"""What the outside hears of a media: its events, with its public form or that of a part of it.
 
 Invariant: `object_id` is the media, whatever `data` holds: receivers take the media from there (contract section 4).
 """
@@ -12,9 +12,13 @@ from fastpix_server.outbox import events
 from fastpix_server.playback import service as playback
 
 
-async def tell_media(tx: Tx, media: Media, type: str, status: str) -> None:
-    """`data` is the media as REST shows it."""
+async def tell(tx: Tx, media: Media, type: str, status: str) -> None:
+    """Joins the transaction of the change. `status` is the event's own word, as the contract has it."""
     await _emit(tx, media, type, status, wire.event_data(media, await playback.list_ids(tx, media.id)))
+
+
+async def tell_updated(tx: Tx, media: Media) -> None:
+    await tell(tx, media, "video.media.updated", "media_updated")
 
 
 async def tell_track(tx: Tx, media: Media, track: Track, what: str, *, fault: dict[str, str] | None = None) -> None:
@@ -23,10 +27,6 @@ async def tell_track(tx: Tx, media: Media, track: Track, what: str, *, fault: di
     if fault is not None:
         data["failureReason"] = fault
     await _emit(tx, media, f"video.media.track.{what}", f"track_{what}", data)
-
-
-async def tell_updated(tx: Tx, media: Media) -> None:
-    await tell_media(tx, media, "video.media.updated", "media_updated")
 
 
 async def _emit(tx: Tx, media: Media, type: str, status: str, data: dict[str, Any]) -> None:

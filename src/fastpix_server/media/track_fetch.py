@@ -12,7 +12,7 @@ from fastpix_server.db.pool import Database
 from fastpix_server.engine import subtitles
 from fastpix_server.media import fetch_rules as rules
 from fastpix_server.media import tracks
-from fastpix_server.media.fetch import USER_AGENT, Download, FetchLimits, Unwanted
+from fastpix_server.media.fetch import USER_AGENT, Download, FetchLimits, RemoteFile, Unwanted
 from fastpix_server.media.fetch_rules import Refused, Take
 from fastpix_server.media.fetch_store import Progress
 from fastpix_server.media.model import Track
@@ -39,7 +39,8 @@ class TrackFetch:
         limits = self._limits_for(track)
         name = _staged(track.id, track.version)
         progress = Progress(clock.now(), validator=None, total_bytes=None)
-        run = _TrackDownload(self._db, self._storage, limits, name, url, progress)
+        file = RemoteFile(name, 0, track.url or "")
+        run = _TrackDownload(self._db, self._storage, limits, file, url, progress)
         run.track = track
         try:
             async with (

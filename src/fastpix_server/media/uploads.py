@@ -21,7 +21,7 @@ from fastpix_server.base.fields import refused
 from fastpix_server.db.pool import Database, Tx
 from fastpix_server.jobs.queue import enqueue
 from fastpix_server.jobs.registry import Registry
-from fastpix_server.media import service, uploads_store
+from fastpix_server.media import own_media, service, uploads_store
 from fastpix_server.media.schemas import PushMediaSettings, Request, Text
 from fastpix_server.media.uploads_store import Upload
 from fastpix_server.outbox import events
@@ -58,6 +58,7 @@ async def create(tx: Tx, workspace_id: str, request: NewUpload, *, is_browser: b
     """A waiting upload; `is_browser` gives a URL that has to be POSTed to first."""
     settings = request.push_media_settings
     await service.check_policy(tx, workspace_id, settings)  # said now, not after the bytes
+    await own_media.check_files(tx, workspace_id, settings.order)
     now = clock.now()
     upload = Upload(
         id=ids.new_uuid(),

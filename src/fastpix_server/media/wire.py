@@ -9,6 +9,7 @@ from typing import Any
 
 from fastpix_server.base import clock
 from fastpix_server.media import links
+from fastpix_server.media.edits import Mark
 from fastpix_server.media.model import MadeFile, Media, Track
 from fastpix_server.media.states import Status
 from fastpix_server.playback.service import PlaybackId, public_playback_id
@@ -26,6 +27,8 @@ def media_full(media: Media, playback_ids: Sequence[PlaybackId], *, is_list: boo
     if playback_ids:
         full["thumbnail"] = links.thumbnail(playback_ids[0].id)
     full["id"] = media.id
+    if media.source_media_id is not None:
+        full["sourceMediaId"] = media.source_media_id
     full["workspaceId"] = media.workspace_id
     if media.stream_id is not None:
         full["streamId"] = media.stream_id
@@ -60,13 +63,18 @@ def media_full(media: Media, playback_ids: Sequence[PlaybackId], *, is_list: boo
 
 
 # What `Live-Media-Clips` of the schema lacks.
-_NOT_IN_CLIPS = ("metadata", "mediaQuality")
+_NOT_IN_CLIPS = ("metadata", "mediaQuality", "sourceMediaId")
 
 
 def live_clip(media: Media, playback_ids: Sequence[PlaybackId]) -> dict[str, Any]:
     """A clip of a live stream as list-live-clips shows it."""
     full = media_full(media, playback_ids, is_list=True)
     return {name: value for name, value in full.items() if name not in _NOT_IN_CLIPS}
+
+
+def watermark(media: Media, mark: Mark, position: int) -> dict[str, Any]:
+    """`data` of the event of one watermark: its `id` is its own, not the media's (contract 2.0)."""
+    return {"id": mark.id_of(media.id, position), "mediaId": media.id, "status": "ready", **mark.asked}
 
 
 def media_created(media: Media, playback_ids: Sequence[PlaybackId]) -> dict[str, Any]:
@@ -84,10 +92,13 @@ def media_created(media: Media, playback_ids: Sequence[PlaybackId]) -> dict[str,
         "maxResolution": media.max_resolution,
         "inputs": [
             {"type": "video", "url": media.source_url},
+            *_other_inputs(media),
             *({"type": "subtitle", "url": t.url} for t in media.tracks if t.type == "subtitle"),
         ],
         "optimizeAudio": media.optimize_audio,
     }
+    if media.source_media_id is not None:
+        body["sourceMediaId"] = media.source_media_id
     if media.title is not None:
         body["title"] = media.title
     if media.creator_id is not None:
@@ -95,6 +106,14 @@ def media_created(media: Media, playback_ids: Sequence[PlaybackId]) -> dict[str,
     if media.files:
         body["mp4Support"] = [file_body(f) for f in media.files]
     return body
+
+
+def _other_inputs(media: Media) -> list[dict[str, str]]:
+    """Further inputs by their type and the URL that stands for them."""
+    edit = media.edit
+    found = [{"type": "watermark", "url": edit.files[mark.file - 1].url} for mark in edit.marks]
+    sound = edit.swap or next((overlay.file for overlay in edit.overlays), None)
+    return [*found, *([{"type": "audio", "url": edit.files[sound - 1].url}] if sound else [])]
 
 
 def input_info(media: Media) -> dict[str, Any]:

@@ -10,8 +10,8 @@ import dataclasses
 import math
 import time
 from collections import OrderedDict
-from collections.abc import Callable
-from typing import Generic, Protocol, TypedDict, TypeVar
+from collections.abc import Callable, Coroutine, Sequence
+from typing import Any, Generic, Protocol, TypedDict, TypeVar
 
 from prometheus_client import Counter
 
@@ -41,6 +41,9 @@ MAX_TARGETS = 256
 # A refusal is a line in the log once in this time per id and reason; every one is counted.
 TELL_EVERY_S = 10.0
 MAX_TOLD = 1000
+# Tokens that one request may bring for the items of a playlist: an address holds about ten, a long one of ours a few
+# more; what is beyond counts as not brought.
+MAX_TOKENS = 50
 # Tokens of one minute share their paths below a live stream, so that a cache in front of us is of use.
 LIVE_ROUND_S = 60
 
@@ -220,6 +223,36 @@ class _Lru(Generic[V]):
         return len(self._entries)
 
 
+class _Lookups(Generic[V]):
+    """A thousand viewers of one thing, whose entry has just run out, read it once.
+
+    Whoever asks after a change (`drop`) reads anew, and never joins a lookup from before it.
+    """
+
+    def __init__(self, read: Callable[[str], Coroutine[Any, Any, V]]) -> None:
+        self._read = read
+        self._under_way: dict[str, asyncio.Task[V]] = {}
+
+    async def get(self, key: str) -> V:
+        task = self._under_way.get(key)
+        if task is None:
+            task = self._under_way[key] = asyncio.create_task(self._read(key))
+            task.add_done_callback(lambda done: self._forget(key, done))
+        return await asyncio.shield(task)
+
+    def drop(self, key: str) -> None:
+        self._under_way.pop(key, None)
+
+    def clear(self) -> None:
+        self._under_way.clear()
+
+    def _forget(self, key: str, done: asyncio.Task[V]) -> None:
+        if self._under_way.get(key) is done:
+            del self._under_way[key]
+        if not done.cancelled():
+            done.exception()  # everybody who waited has heard it; nobody may have
+
+
 class Admission:
     """Answers for every request of an edge. Make it before `listener.start()`. `now_s` is the wall clock."""
 
@@ -240,7 +273,8 @@ class Admission:
         self._unknown: _Lru[bool] = _Lru(MAX_UNKNOWN, TTL_S)
         self._targets: _Lru[AnyTarget] = _Lru(MAX_TARGETS, TTL_S)
         self._changes = 0
-        self._lookups: dict[str, asyncio.Task[AnyTarget | None]] = {}
+        self._id_lookups: _Lookups[PlaybackId | None] = _Lookups(self._read_id)
+        self._target_lookups: _Lookups[AnyTarget | None] = _Lookups(self._read_target)
         listener.on(CHANGED, self._on_changed)
         listener.on_reconnect(self._on_reconnect)
 
@@ -267,6 +301,32 @@ class Admission:
                 "The media behind this playback id is still being prepared, or it failed.", message="media is not ready"
             )
         return _stored(found, target, self._shown(found, target.revision, target, credential, brought))
+
+    async def openable(
+        self, named: Sequence[PlaybackId], viewer: gate.Viewer, texts: Sequence[str]
+    ) -> dict[str, int | None]:
+        """Which of these ids of one workspace the gate would let this viewer into, and which of the tokens opens it
+        (None: it needs none). Encrypted ids are never among them. Nobody is refused by this, so nothing is logged.
+
+        Each token is proven once and tried for the ids that it names: the cost is that of tokens plus ids, not of
+        their product.
+        """
+        if not named:
+            return {}
+        by_id: dict[str, int] = {}
+        checks = (self._door.genuine(text, named[0].workspace_id) for text in texts[:MAX_TOKENS])
+        for n, proven in enumerate(await asyncio.gather(*checks)):
+            if isinstance(proven, tokens.Genuine):
+                for playback_id in tokens.named_ids(proven):
+                    by_id.setdefault(playback_id, n)
+        found: dict[str, int | None] = {}
+        for one in named:
+            token = None if one.access_policy == "public" else by_id.get(one.id)
+            credential = await self._credential(one, NOTHING if token is None else Brought(tokens=(texts[token],)))
+            decision = gate.decide(one.access_policy, credential, one.access_restrictions, viewer, self._now_s())
+            if isinstance(decision, gate.Allowed) and one.access_policy != "drm":
+                found[one.id] = token
+        return found
 
     async def _live(
         self, found: PlaybackId, target: LiveTarget, credential: gate.Credential, brought: Brought
@@ -355,6 +415,9 @@ class Admission:
         found = self._ids.get(playback_id)
         if found is not None or self._unknown.get(playback_id):
             return found
+        return await self._id_lookups.get(playback_id)
+
+    async def _read_id(self, playback_id: str) -> PlaybackId | None:
         changes = self._changes
         async with self._db.unit() as tx:
             found = await store.find_id(tx, playback_id)
@@ -366,16 +429,8 @@ class Admission:
         return found
 
     async def _find_target(self, target_id: str) -> AnyTarget | None:
-        """A thousand viewers of a new thing read its plan once."""
         found = self._targets.get(target_id)
-        if found is not None:
-            return found
-        lookup = self._lookups.get(target_id)
-        if lookup is None:
-            lookup = asyncio.create_task(self._read_target(target_id))
-            self._lookups[target_id] = lookup
-            lookup.add_done_callback(lambda done: self._forget_lookup(target_id, done))
-        return await asyncio.shield(lookup)
+        return found if found is not None else await self._target_lookups.get(target_id)
 
     async def _read_target(self, target_id: str) -> AnyTarget | None:
         changes = self._changes
@@ -385,20 +440,18 @@ class Admission:
             self._targets.put(target_id, found)
         return found
 
-    def _forget_lookup(self, target_id: str, done: asyncio.Task[AnyTarget | None]) -> None:
-        if self._lookups.get(target_id) is done:
-            del self._lookups[target_id]
-
     def _on_changed(self, payload: str) -> None:
         """`payload` is a playback id or a target's id. A lookup under way may hold the old state: it is not kept."""
         self._changes += 1
         self._ids.drop(payload)
         self._unknown.drop(payload)
         self._targets.drop(payload)
-        self._lookups.pop(payload, None)
+        self._id_lookups.drop(payload)
+        self._target_lookups.drop(payload)
 
     def _on_reconnect(self) -> None:
         self._changes += 1
-        self._lookups.clear()
+        self._id_lookups.clear()
+        self._target_lookups.clear()
         for cache in (self._ids, self._unknown, self._targets):
             cache.clear()

@@ -18,6 +18,7 @@ from fastpix_server.db.notify import Listener, notify
 from fastpix_server.db.pool import Database
 from fastpix_server.playback import ledger
 from fastpix_server.playback.artifacts import Artifact, Placed, Protected, SegmentOf
+from fastpix_server.playback.cache import Uses
 from fastpix_server.playback.ledger import Fault
 from fastpix_server.storage.port import ObjectMissing, ObjectStore
 
@@ -55,6 +56,7 @@ class Demand:
         self._db = db
         self._objects = objects
         self._wait_s = wait_s
+        self._uses = Uses(db)
         self._waits: dict[str, asyncio.Task[None]] = {}
         self._words: dict[str, asyncio.Event] = {}
         self._hints: dict[str, str] = {}
@@ -63,6 +65,7 @@ class Demand:
 
     async def get(self, target: Placed, artifact: Artifact) -> Found:
         """The bytes, made now if need be. Raises SourceFault (it can never be made) or Unavailable (come back)."""
+        self._uses.note(target, artifact)
         keys = artifact.keys(target)
         found = await self._read(keys)
         if found is None:

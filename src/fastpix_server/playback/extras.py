@@ -33,6 +33,7 @@ async def add_sound(
         target_id=track_id,
         workspace_id=workspace_id,
         source_key=source_key,
+        other_source_keys=(),
         place=place,
         plan=plan,
         part_of=target_id,

@@ -18,6 +18,7 @@ from fastpix_server.engine.encode import Control, Killed, encode_audio, encode_v
 from fastpix_server.engine.inits import make_init
 from fastpix_server.engine.plan import AudioRendition, VideoRendition
 from fastpix_server.playback import service, store
+from fastpix_server.playback.borrowing import borrow
 from fastpix_server.playback.lane import SETTLE_S
 from fastpix_server.playback.model import Measured, Target
 from fastpix_server.playback.rates import durations_s, measure
@@ -34,7 +35,8 @@ SLICE_S = 45.0
 NICE = 15
 
 # more: call again. others: what is left is being made by other workers, who will finish. done: nothing is left to do.
-Progress = Literal["more", "others", "done"]
+# full: the cache has reached its quota, and what nobody has asked for is not worth dropping something for.
+Progress = Literal["more", "others", "done", "full"]
 
 
 @dataclasses.dataclass(slots=True, eq=False)
@@ -85,6 +87,8 @@ class Fill:
                 return "more"
             if not await self._is_published(target):
                 return "done"
+            if not await self._shop.has_room():
+                return "full"
             if not await self._next_piece(opened, missing):
                 return "others"
         await self._finish(target)
@@ -110,7 +114,7 @@ class Fill:
         for rendition in target.renditions:
             key = target.init_key(rendition.name)
             if await self._shop.objects.size(key) is None:
-                await self._shop.objects.put(key, await init_of(opened, rendition))
+                await self._shop.put(target.id, key, await init_of(opened, rendition))
 
     async def _next_piece(self, opened: OpenTarget, missing: "_Missing") -> bool:
         """One chunk, or one track's sound; False when all that is left is claimed by others.
@@ -153,6 +157,8 @@ class Fill:
         for video, ks in wanted.items():
             if video.kind == "copy":
                 await self._copies(opened, video.name, ks)
+            else:
+                wanted[video] = [k for k in ks if not await borrow(self._shop, target, video.name, k)]
         rungs = [v for v, ks in wanted.items() if ks and v.kind == "encode"]
         if not rungs:
             return
@@ -160,7 +166,7 @@ class Fill:
         chunk = _Chunk(target.id, frozenset(v.name for v in rungs), {v.name: start for v in rungs}, end, Control())
 
         async def keep(name: str, k: int, segment: bytes) -> None:
-            await self._shop.objects.put(target.segment_key(name, k), segment)
+            await self._shop.put(target.id, target.segment_key(name, k), segment)
             await self._shop.objects.delete(target.fast_segment_key(name, k))
             chunk.next_k[name] = k + 1
             made_total.labels("video", "fill").inc()
@@ -174,6 +180,7 @@ class Fill:
                 start,
                 end,
                 keep,
+                others=opened.others,
                 nice=NICE,
                 threads=self._threads,
                 control=chunk.control,
@@ -194,13 +201,23 @@ class Fill:
 
         async def keep(name: str, k: int, segment: bytes) -> None:
             if not await self._shop.is_stored([target.segment_key(name, k)]):
-                await self._shop.objects.put(target.segment_key(name, k), segment)
+                await self._shop.put(target.id, target.segment_key(name, k), segment)
             chunk.next_k[name] = k + 1
             made_total.labels("audio", "fill").inc()
 
         async with AsyncExitStack() as stack:
             await self._background(stack, chunk)
-            await encode_audio(target.plan, opened.source, audio, start, end, keep, nice=NICE, control=chunk.control)
+            await encode_audio(
+                target.plan,
+                opened.source,
+                audio,
+                start,
+                end,
+                keep,
+                others=opened.others,
+                nice=NICE,
+                control=chunk.control,
+            )
 
     async def _background(self, stack: AsyncExitStack, chunk: _Chunk) -> None:
         self._chunks.add(chunk)
@@ -211,7 +228,7 @@ class Fill:
         for k in ks:
             assert opened.copy is not None
             segment = await asyncio.to_thread(opened.copy.segment, name, k)
-            await self._shop.objects.put(opened.target.segment_key(name, k), segment)
+            await self._shop.put(opened.target.id, opened.target.segment_key(name, k), segment)
             made_total.labels("copy", "fill").inc()
 
     async def _finish(self, target: Target) -> None:

@@ -14,6 +14,7 @@ from fastpix_server.base.errors import ServiceFault, SourceFault
 from fastpix_server.engine.encode import Control, Emit, encode_audio, encode_video
 from fastpix_server.engine.plan import VideoRendition
 from fastpix_server.playback.artifacts import SegmentOf
+from fastpix_server.playback.borrowing import borrow
 from fastpix_server.playback.runner import Runner
 from fastpix_server.playback.shop import OpenTarget, Shop, made_total
 
@@ -77,6 +78,9 @@ class Rung:
         if await self._shop.is_stored(SegmentOf(self._rendition.name, k).keys(self._target)):
             await self._shop.announce_made(self._target.id, SegmentOf(self._rendition.name, k))
             self.hint(k)
+            return
+        if self._is_video and await borrow(self._shop, self._target, self._rendition.name, k):
+            await self._shop.announce_made(self._target.id, SegmentOf(self._rendition.name, k))
             return
         self._waiting.add(k)
         self._serve(k)
@@ -165,17 +169,18 @@ class Rung:
                 self._runners.remove(runner)
 
     async def _encode(self, first: int, end: int, emit: Emit, control: Control) -> None:
-        plan, source = self._target.plan, self._opened.source
+        plan, source, others = self._target.plan, self._opened.source, self._opened.others
         if isinstance(self._rendition, VideoRendition):
-            await encode_video(plan, source, [self._rendition], first, end, emit, fast=True, control=control)
+            rungs = [self._rendition]
+            await encode_video(plan, source, rungs, first, end, emit, others=others, fast=True, control=control)
         else:
-            await encode_audio(plan, source, self._rendition, first, end, emit, control=control)
+            await encode_audio(plan, source, self._rendition, first, end, emit, others=others, control=control)
 
     async def _keep(self, k: int, segment: bytes) -> None:
         final, fast = SegmentOf(self._rendition.name, k).keys(self._target)
         if not await self._shop.is_stored([final]):
             # Quick sound is as good as any: only pictures are made again by the fill.
-            await self._shop.objects.put(fast if self._is_video else final, segment)
+            await self._shop.put(self._target.id, fast if self._is_video else final, segment)
         await self._made(k)
 
     async def _made(self, k: int) -> None:
@@ -189,7 +194,9 @@ class Rung:
     async def _is_taken(self, k: int, by: Runner) -> bool:
         if any(other.next_k == k and not other.is_over for other in self._runners if other is not by):
             return True
-        return await self._shop.is_stored(SegmentOf(self._rendition.name, k).keys(self._target))
+        if await self._shop.is_stored(SegmentOf(self._rendition.name, k).keys(self._target)):
+            return True
+        return self._is_video and await borrow(self._shop, self._target, self._rendition.name, k)
 
     async def _copy(self, k: int) -> None:
         if not await self._has_lease(k):
@@ -199,7 +206,8 @@ class Rung:
             raise ServiceFault("copy_missing", "The source of this rendition cannot be opened.")
         key = self._target.segment_key(self._rendition.name, k)
         with self._shop.lane.foreground():
-            await self._shop.objects.put(key, await asyncio.to_thread(copy.segment, self._rendition.name, k))
+            segment = await asyncio.to_thread(copy.segment, self._rendition.name, k)
+            await self._shop.put(self._target.id, key, segment)
         await self._made(k)
 
     async def _failed(self, k: int, error: Exception) -> None:

@@ -127,6 +127,7 @@ class Target:
     source_key: str
     plan: Plan
     measured: Mapping[str, Measured]
+    other_source_keys: tuple[str, ...] = ()  # the files of an edit from 1 on
     part_of: str | None = None
     extras: Extras = NO_EXTRAS
 

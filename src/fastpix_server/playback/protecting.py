@@ -29,13 +29,13 @@ async def protect(shop: Shop, target: Target, artifact: Protected) -> None:
     _, init = await _read(shop, InitOf(name).keys(target))
     if isinstance(artifact.clear, InitOf):
         made_total.labels("protected", "viewer").inc()
-        await shop.objects.put(artifact.keys(target)[0], protected_init(init, key))
+        await shop.put(target.id, artifact.keys(target)[0], protected_init(init, key))
         return
     clear_key, segment = await _read(shop, artifact.clear.keys(target))
     kind = "video" if isinstance(rendition, VideoRendition) else "audio"
     made = await protect_segment(init, segment, kind, key)  # type: ignore[arg-type]
     made_total.labels("protected", "viewer").inc()
-    await shop.objects.put(artifact.key_of(target, clear_key), made)
+    await shop.put(target.id, artifact.key_of(target, clear_key), made)
 
 
 async def _read(shop: Shop, keys: tuple[str, ...]) -> tuple[str, bytes]:

@@ -4,7 +4,7 @@ Invariants: a change is announced on the channel `playback_changed` in the trans
 never drops a cache entry before the new state can be read. A deleted id never comes back.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Literal
 
 from fastpix_server.base import ids
@@ -15,7 +15,7 @@ from fastpix_server.jobs.queue import enqueue
 from fastpix_server.playback import content_keys, store
 from fastpix_server.playback.model import AccessPolicy, PlaybackId, Shown, Target
 from fastpix_server.playback.recording import Recording
-from fastpix_server.playback.targets import LiveSession, RecordedTarget
+from fastpix_server.playback.targets import AnyTarget, LiveSession, RecordedTarget
 
 __all__ = [
     "CHANGED",
@@ -130,10 +130,25 @@ async def restrict_id(
     return True
 
 
-async def publish(tx: Tx, *, target_id: str, workspace_id: str, source_key: str, place: str, plan: Plan) -> None:
+async def publish(
+    tx: Tx,
+    *,
+    target_id: str,
+    workspace_id: str,
+    source_key: str,
+    place: str,
+    plan: Plan,
+    other_source_keys: Sequence[str] = (),
+) -> None:
     """Makes the target playable from this commit on, and starts the background fill. Publishing again replaces."""
     await store.upsert_target(
-        tx, target_id=target_id, workspace_id=workspace_id, source_key=source_key, place=place, plan=plan
+        tx,
+        target_id=target_id,
+        workspace_id=workspace_id,
+        source_key=source_key,
+        other_source_keys=other_source_keys,
+        place=place,
+        plan=plan,
     )
     await schedule_fill(tx, target_id, priority=FIRST_FILL_PRIORITY)
     await notify(tx, CHANGED, target_id)
@@ -153,6 +168,11 @@ async def publish_recording(
         tx, target_id=target_id, workspace_id=workspace_id, place=place, revision=revision, recorded=recording
     )
     await notify(tx, CHANGED, target_id)
+
+
+async def find_any(tx: Tx, target_id: str) -> AnyTarget | None:
+    """What is shown under the ids of a media or a live stream, of whatever kind."""
+    return await store.find_any(tx, target_id)
 
 
 async def find_target(tx: Tx, target_id: str) -> Target | RecordedTarget | None:

@@ -16,8 +16,9 @@ from fastpix_server.base import log
 from fastpix_server.base.errors import MediaFault, SourceFault
 from fastpix_server.db.pool import Database
 from fastpix_server.engine.copyrung import CopySource
-from fastpix_server.playback import ledger
+from fastpix_server.playback import cache, ledger
 from fastpix_server.playback.artifacts import Artifact
+from fastpix_server.playback.cache import Writes
 from fastpix_server.playback.lane import Lane
 from fastpix_server.playback.ledger import Fault
 from fastpix_server.playback.model import Target
@@ -40,11 +41,15 @@ _runners = Gauge("fastpix_runners", "Foreground encoders alive", multiprocess_mo
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class OpenTarget:
-    """A target whose source is at hand as a file; `copy` when some rendition repackages the source's own samples."""
+    """A target whose source is at hand as a file; `copy` when some rendition repackages the source's own samples.
+
+    `others` are the further files of an edited media, in the order of the plan.
+    """
 
     target: Target
     source: Path
     copy: CopySource | None
+    others: tuple[Path, ...] = ()
 
 
 class Runners:
@@ -111,13 +116,36 @@ def default_runner_count() -> int:
 
 
 class Shop:
-    def __init__(self, db: Database, storage: Storage, lane: Lane, runners: Runners, holder: str) -> None:
+    """`cache_max_bytes` 0: the background makes everything there is room on the disk for."""
+
+    def __init__(
+        self,
+        db: Database,
+        storage: Storage,
+        lane: Lane,
+        runners: Runners,
+        holder: str,
+        *,
+        cache_max_bytes: int = 0,
+    ) -> None:
         self.db = db
         self.objects = storage.objects
         self.sources = storage.sources
         self.lane = lane
         self.runners = runners
         self.holder = holder
+        self._writes = Writes(db)
+        self._cache_max_bytes = cache_max_bytes
+
+    async def put(self, target_id: str, key: str, data: bytes) -> None:
+        """Stores what was made of a target; all that is made goes through here, so that it is counted."""
+        await self._writes.note(target_id)
+        await self.objects.put(key, data)
+
+    async def has_room(self) -> bool:
+        """May the background go on making what nobody has asked for?"""
+        async with self.db.unit() as tx:
+            return await cache.has_room(tx, self._cache_max_bytes)
 
     async def is_stored(self, keys: Sequence[str]) -> bool:
         for key in keys:

@@ -4,11 +4,16 @@
 """
 
 from collections import OrderedDict
+from collections.abc import Sequence
 from fractions import Fraction
+from pathlib import Path
 
 from fastpix_server.base.errors import SourceFault
 from fastpix_server.db.pool import Database
 from fastpix_server.engine.animation import Moving, stored_animation
+from fastpix_server.engine.encode import encode_video
+from fastpix_server.engine.inits import make_init
+from fastpix_server.engine.plan import Plan
 from fastpix_server.engine.still import still
 from fastpix_server.playback import store
 from fastpix_server.playback.artifacts import Fit, MovingPicture, PictureFormat
@@ -91,6 +96,32 @@ async def moving_picture_of(objects: ObjectStore, target: RecordedTarget, artifa
         shape=(track.facts.width, track.facts.height),
         fps=track.facts.fps,
         offset_s=spot.offset_s if spot is not None else Fraction(0),
+    )
+
+
+async def moving_picture_of_edit(plan: Plan, source: Path, others: Sequence[Path], artifact: MovingPicture) -> bytes:
+    """Of the edit's own segments, encoded for this: no one file holds what the edit shows."""
+    wanted, timeline = moving(artifact), plan.timeline
+    rungs = sorted((v for v in plan.videos if v.kind == "encode"), key=lambda v: v.height)
+    if not rungs:
+        raise SourceFault("no_video", "The media has no picture.")
+    enough = (v for v in rungs if v.width >= wanted.width and v.height >= wanted.height)
+    rung = next(enough, rungs[-1])
+    first = timeline.segment_at(float(wanted.start_s))
+    end = timeline.segment_at(float(wanted.start_s + wanted.length_s)) + 1
+    segments: list[bytes] = []
+
+    async def keep(_name: str, _k: int, data: bytes) -> None:
+        segments.append(data)
+
+    await encode_video(plan, source, [rung], first, end, keep, others=others, fast=True)
+    return await stored_animation(
+        await make_init(plan, rung),
+        segments,
+        wanted,
+        shape=(rung.width, rung.height),
+        fps=float(timeline.fps),
+        offset_s=max(wanted.start_s - timeline.start_s(first), Fraction(0)),
     )
 
 

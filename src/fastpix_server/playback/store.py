@@ -4,7 +4,7 @@ Every function takes the caller's transaction. Times are the database's, so that
 """
 
 import dataclasses
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -173,16 +173,17 @@ async def upsert_target(
     target_id: str,
     workspace_id: str,
     source_key: str,
+    other_source_keys: Sequence[str],
     place: str,
     plan: Plan,
     part_of: str | None = None,
 ) -> None:
     await tx.execute(
         text(
-            "insert into playback_targets (id, workspace_id, kind, place, source_key, plan, part_of)"
-            " values (:id, :workspace_id, 'planned', :place, :source_key, :plan, :part_of)"
-            " on conflict (id) do update set"
-            " kind = excluded.kind, place = excluded.place, source_key = excluded.source_key, plan = excluded.plan,"
+            "insert into playback_targets (id, workspace_id, kind, place, source_key, other_source_keys, plan, part_of)"
+            " values (:id, :workspace_id, 'planned', :place, :source_key, :other_keys, :plan, :part_of)"
+            " on conflict (id) do update set kind = excluded.kind, place = excluded.place,"
+            " source_key = excluded.source_key, other_source_keys = excluded.other_source_keys, plan = excluded.plan,"
             " part_of = excluded.part_of, payload = null, published_at = now()"
         ),
         {
@@ -190,6 +191,7 @@ async def upsert_target(
             "workspace_id": workspace_id,
             "place": place,
             "source_key": source_key,
+            "other_keys": list(other_source_keys),
             "plan": Json(plan_to_json(plan)),
             "part_of": part_of,
         },
@@ -247,7 +249,8 @@ async def find_target(tx: Tx, target_id: str) -> Target | None:
 async def find_any(tx: Tx, target_id: str) -> AnyTarget | None:
     result = await tx.execute(
         text(
-            "select workspace_id, kind, place, source_key, plan, payload, part_of from playback_targets where id = :id"
+            "select workspace_id, kind, place, source_key, other_source_keys, plan, payload, part_of"
+            " from playback_targets where id = :id"
         ),
         {"id": target_id},
     )
@@ -276,6 +279,7 @@ async def find_any(tx: Tx, target_id: str) -> AnyTarget | None:
         source_key=row["source_key"],
         plan=plan,
         measured=await _measured(tx, target_id, plan.revision),
+        other_source_keys=tuple(row["other_source_keys"]),
         part_of=part_of,
         extras=NO_EXTRAS if part_of else await _extras(tx, target_id),
     )
@@ -342,6 +346,8 @@ async def delete_target(tx: Tx, target_id: str) -> None:
         ("playback_demands", "target_id"),
         ("playback_leases", "target_id"),
         ("playback_sizes", "target_id"),
+        ("playback_shelves", "target_id"),
+        ("playback_writes", "target_id"),
         ("playback_content_keys", "target_id"),
         ("playback_extras", "target_id"),
         ("playback_targets", "id"),

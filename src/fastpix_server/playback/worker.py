@@ -38,7 +38,13 @@ from fastpix_server.playback.maker import Rung
 from fastpix_server.playback.model import Target
 from fastpix_server.playback.protecting import protect
 from fastpix_server.playback.shop import OpenTarget, Runners, Shop, default_runner_count, made_total
-from fastpix_server.playback.stills import KnownRecordings, moving, moving_picture_of, picture_of
+from fastpix_server.playback.stills import (
+    KnownRecordings,
+    moving,
+    moving_picture_of,
+    moving_picture_of_edit,
+    picture_of,
+)
 from fastpix_server.playback.targets import RecordedTarget
 from fastpix_server.storage.open import Storage
 
@@ -79,12 +85,14 @@ class SegmentMaker:
         *,
         machine_folder: Path | None = None,
         max_runners: int | None = None,
+        cache_max_bytes: int = 0,
         fill_threads: int = 1,  # a chunk has an encoder a rung, which fill the cores with less waste than threads
     ) -> None:
         self._db = db
         self._holder = ids.new_uuid()
         self._lane = Lane(machine_folder or default_folder())
-        self._shop = Shop(db, storage, self._lane, Runners(max_runners or default_runner_count()), self._holder)
+        runners = Runners(max_runners or default_runner_count())
+        self._shop = Shop(db, storage, self._lane, runners, self._holder, cache_max_bytes=cache_max_bytes)
         self._fill = Fill(self._shop, threads=fill_threads)
         self._rungs: dict[tuple[str, str], Rung] = {}
         self._opened: OrderedDict[str, asyncio.Task[_Open | None]] = OrderedDict()
@@ -121,6 +129,8 @@ class SegmentMaker:
             return
         finally:
             await opened.close()
+        if progress == "full":
+            _log.info("fill_ended_by_quota", media_id=target_id)
         if progress == "more":
             async with self._db.unit() as tx:
                 await service.schedule_fill(tx, target_id)
@@ -167,6 +177,9 @@ class SegmentMaker:
         if not current:
             self._fill.drop(target_id)
             await self._drop(target_id)
+            if opened is not None:
+                # Fetched again, if it was only replaced; otherwise nothing of it stays on this machine.
+                await self._shop.sources.forget(opened.opened.target.source_key)
 
     # Making
 
@@ -207,7 +220,7 @@ class SegmentMaker:
                 if not await self._shop.is_stored(keys):
                     with self._lane.foreground():
                         if not isinstance(artifact, Protected):
-                            await self._shop.objects.put(keys[0], await self._make_small(opened, artifact))
+                            await self._shop.put(target_id, keys[0], await self._make_small(opened, artifact))
                         elif isinstance(opened, OpenTarget):
                             await protect(self._shop, opened.target, artifact)
                 await self._shop.announce_made(target_id, artifact)
@@ -229,15 +242,18 @@ class SegmentMaker:
                 height=artifact.height or None,
                 fit=artifact.fit,
                 format=artifact.format,
+                others=opened.others,
             )
         if isinstance(artifact, Sheet):
             await self._bound_pictures(opened.target)
             made_total.labels("sheet", "viewer").inc()
             shown = sprites.layout(plan, artifact.interval_s)
-            return await sprites.sheet(plan, opened.source, shown, artifact.format)
+            return await sprites.sheet(plan, opened.source, shown, artifact.format, others=opened.others)
         if isinstance(artifact, MovingPicture):
             await self._bound_pictures(opened.target)
             made_total.labels("animation", "viewer").inc()
+            if plan.edit is not None:
+                return await moving_picture_of_edit(plan, opened.source, opened.others, artifact)
             return await animation(plan, opened.source, moving(artifact))
         rendition = plan.rendition(artifact.rendition)
         if rendition is None:
@@ -396,6 +412,7 @@ async def _open(shop: Shop, target: Target) -> _Open:
     stack = contextlib.AsyncExitStack()
     try:
         path = await stack.enter_async_context(shop.sources.open(target.source_key))
+        others = [await stack.enter_async_context(shop.sources.open(key)) for key in target.other_source_keys]
         has_copy = any(r.kind == "copy" for r in target.renditions)
         copy = await asyncio.to_thread(CopySource.open, path, target.plan) if has_copy else None
     except MediaFault:
@@ -404,4 +421,4 @@ async def _open(shop: Shop, target: Target) -> _Open:
     except Exception as error:
         await stack.aclose()
         raise ServiceFault("source_missing", "The stored source cannot be opened.") from error
-    return _Open(OpenTarget(target, path, copy), stack)
+    return _Open(OpenTarget(target, path, copy, tuple(others)), stack)

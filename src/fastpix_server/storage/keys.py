@@ -35,6 +35,22 @@ def check_name(name: str) -> str:
     return name
 
 
+# First parts of the keys of a media, each followed by its id: what its owner sent, what was made of it, what was
+# streamed. **Whatever is stored for a media lies below one of them**: deletion and the storage report know no others.
+MEDIA_FAMILIES = ("sources", "media", "live")
+
+
+def prefixes_of(media_id: str) -> dict[str, str]:
+    """Every folder that a media may have objects in, by its family."""
+    return {family: check_key(f"{family}/{media_id}") for family in MEDIA_FAMILIES}
+
+
+def media_of(key: str) -> str | None:
+    """Whose a key, or a folder, is; None for what belongs to no media."""
+    family, _, rest = key.partition("/")
+    return rest.partition("/")[0] or None if family in MEDIA_FAMILIES else None
+
+
 def original_key(media_id: str) -> str:
     """Where the bytes of a media's source are, before `media.prepare` runs and as long as the media lives."""
     return check_key(f"sources/{media_id}/original")

@@ -39,10 +39,25 @@ class SourceFiles:
             yield direct
             return
         files.make_folder(self._folder)
-        path = self._folder / hashlib.sha256(key.encode()).hexdigest()
+        path = self._path(key)
         async with _shared(path, lambda: self._fetch(key, path)):
             os.utime(path)  # the moment of use: eviction goes by it
             yield path
+
+    async def forget(self, key: str) -> None:
+        """Removes this machine's copy of an object that was deleted; a copy in use stays until it is not."""
+        if self._objects.local_path(key) is None:
+            await asyncio.to_thread(self._drop, self._path(key))
+
+    def _drop(self, path: Path) -> None:
+        if not path.with_suffix(".lock").is_file():
+            return  # there never was one
+        with contextlib.suppress(BlockingIOError), _locked(path, fcntl.LOCK_EX | fcntl.LOCK_NB):
+            path.unlink(missing_ok=True)
+            path.with_suffix(".part").unlink(missing_ok=True)
+
+    def _path(self, key: str) -> Path:
+        return self._folder / hashlib.sha256(key.encode()).hexdigest()
 
     async def _fetch(self, key: str, path: Path) -> None:
         size = await self._objects.size(key)

@@ -22,6 +22,8 @@ CALLS_MAX = 8
 # How long a call may wait for its turn: a dashboard that waits longer has been closed.
 TURN_S = 10.0
 QUERY_TIMEOUT_S = 30.0
+# Ids are named as literals: 20,000 pairs of them have 1.7 MB.
+STATEMENT_MAX_BYTES = 8 * 1024 * 1024
 # Answers are decoded in memory; a query that gives more has lost its LIMIT.
 ANSWER_MAX_BYTES = 64 * 1024 * 1024
 UNKNOWN_TABLE = 60
@@ -103,7 +105,8 @@ class ClickHouse:
 
     async def command(self, sql: str, *, timeout_s: float = QUERY_TIMEOUT_S) -> None:
         """Runs a statement that answers nothing, such as DDL."""
-        await self._call(sql, {}, {}, b"", timeout_s)
+        settings = {"max_query_size": str(STATEMENT_MAX_BYTES), "max_execution_time": str(int(timeout_s))}
+        await self._call(sql, {}, settings, b"", timeout_s)
 
     async def insert(self, table: str, lines: bytes, *, timeout_s: float = QUERY_TIMEOUT_S) -> None:
         """Inserts JSON lines. `table` is a name of ours."""

@@ -98,5 +98,5 @@ def text_of(dimension: str) -> str:
     stored = schema.BY_NAME.get(column)
     if column in _YES_OR_NO or (stored is not None and stored.type == "Nullable(Bool)"):
         return f"multiIf(isNull({column}), '{MISSING}', {column}, 'true', 'false')"
-    text = f"toString({column})"
-    return f"if({text} = '', '{MISSING}', {text})"
+    # Unlike if(), this works on dictionaries, and grouping by those is several times quicker.
+    return f"transform(toString({column}), [''], ['{MISSING}'])"

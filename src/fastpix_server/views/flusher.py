@@ -19,8 +19,9 @@ from fastpix_server.views.wal import Wal
 
 _log = log.get(__name__)
 
-# Together with the age of a segment this bounds how fresh the data is: about a second and a half.
-EVERY_S = 0.5
+# A closed segment is taken at once; what else there is to do, such as adopting, can wait this long.
+EVERY_S = 5.0
+RETRY_FIRST_S = 0.5
 # A restarted engine is back within this; a longer outage costs one try each time.
 RETRY_MAX_S = 10.0
 # Dead processes are rare: a supervisor that restarts one does not hurry.
@@ -42,14 +43,18 @@ class Flusher:
         self._options = options
         self._has_tables = False
         self._adopted_at = float("-inf")
-        self._pause_s = EVERY_S
+        self._pause_s = RETRY_FIRST_S
 
     async def run(self) -> None:
         """Until it is cancelled."""
         while True:
             try:
+                self._wal.has_closed.clear()
                 await self.flush()
-                self._pause_s = EVERY_S
+                self._pause_s = RETRY_FIRST_S
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(self._wal.has_closed.wait(), EVERY_S)
+                continue
             except errors.Unavailable as fault:
                 self._pause_s = min(self._pause_s * 2, RETRY_MAX_S)
                 if self._wal.backlog_bytes:  # otherwise nobody misses it

@@ -56,6 +56,12 @@ class Metric:
         """SQL: one value of many views. Of no view it is NULL, but for a count."""
         return self.whole or f"{_FUNCTIONS[measurement]}(toNullable(toFloat64({self.value})))"
 
+    def percentiles(self, *, is_exact: bool) -> str:
+        """SQL: [median, 95th], of no view [NULL, NULL]. What is not exact counts values by their first eight binary
+        digits, so it does not depend on the order of views either."""
+        function = "quantilesExactInclusive" if is_exact else "quantilesBFloat16"
+        return f"{function}(0.5, 0.95)(toNullable(toFloat64({self.value})))"
+
 
 def _plain(name: str, unit: Unit) -> Metric:
     """What views report themselves; unreported is left out."""
@@ -74,11 +80,11 @@ def _share(name: str, column: str) -> Metric:
     return Metric(name, Unit.FRACTION, column, (column,))
 
 
-UNIQUE_VIEWERS = "uniqExactIf(viewer_id, viewer_id != '')"
+UNIQUE_VIEWERS = "uniqExactIf(viewer_hash, viewer_hash != 0)"
 
 METRICS: tuple[Metric, ...] = (
     Metric("views", Unit.NUMBER, "1", (), whole="count()"),
-    Metric("unique_viewers", Unit.NUMBER, "1", ("viewer_id",), whole=UNIQUE_VIEWERS),
+    Metric("unique_viewers", Unit.NUMBER, "1", ("viewer_hash",), whole=UNIQUE_VIEWERS),
     _plain("playing_time", Unit.MILLISECONDS),
     _plain("quality_of_experience_score", Unit.SCORE),
     _plain("playback_score", Unit.SCORE),

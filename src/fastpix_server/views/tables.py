@@ -9,7 +9,8 @@ from collections.abc import Collection
 
 from fastpix_server.base import log
 from fastpix_server.views.clickhouse import ClickHouse
-from fastpix_server.views.schema import COLUMNS, EVENTS, ROWS
+from fastpix_server.views.finished import columns_ddl
+from fastpix_server.views.schema import COLUMNS, EVENTS, FINISHED, ROWS
 
 _log = log.get(__name__)
 
@@ -17,6 +18,9 @@ _RETENTION = re.compile(r"toIntervalDay\((\d+)\)")
 # Rewriting the retention of a large table only marks its parts; the work goes on in the background.
 _DDL_TIMEOUT_S = 60.0
 _TIME = "DateTime64(3, 'UTC')"
+# The quarter of an hour in which the database took a row, by its own clock: what finishing.py drops as a whole.
+SLOT_S = 900
+_SLOT = f"slot UInt32 DEFAULT intDiv(toUnixTimestamp(now()), {SLOT_S}) * {SLOT_S}"
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -35,14 +39,14 @@ async def ensure(clickhouse: ClickHouse, options: TableOptions) -> None:
     for statement in ddl(options):
         await clickhouse.command(statement, timeout_s=_DDL_TIMEOUT_S)
     columns = await clickhouse.rows(
-        "SELECT name FROM system.columns WHERE database = currentDatabase() AND table = {table:String}",
-        {"table": ROWS},
+        "SELECT table, name FROM system.columns WHERE database = currentDatabase() AND table IN {names:Array(String)}",
+        {"names": [ROWS, FINISHED]},
     )
-    for statement in new_columns_ddl({row["name"] for row in columns}, options):
+    for statement in new_columns_ddl({(row["table"], row["name"]) for row in columns}, options):
         await clickhouse.command(statement, timeout_s=_DDL_TIMEOUT_S)
     found = await clickhouse.rows(
         "SELECT engine_full FROM system.tables WHERE database = currentDatabase() AND name IN {names:Array(String)}",
-        {"names": [ROWS, EVENTS]},
+        {"names": [ROWS, FINISHED, EVENTS]},
     )
     if any(_retention_days(row["engine_full"]) != options.retention_days for row in found):
         for statement in retention_ddl(options):
@@ -59,11 +63,21 @@ def ddl(options: TableOptions) -> tuple[str, ...]:
     """CREATE statements that may be run again at any time."""
     on_cluster = f" ON CLUSTER `{options.cluster}`" if options.cluster else ""
     columns = ", ".join(f"{column.name} {column.stored_type}" for column in COLUMNS)
+    # `carries`: the slot from which a row was carried to this one.
     rows = (
         f"CREATE TABLE IF NOT EXISTS {ROWS}{on_cluster} (workspace_id UUID, hour DateTime('UTC'), view_id UUID,"
-        f" {columns}, INDEX by_view view_id TYPE bloom_filter(0.01) GRANULARITY 1)"
-        f" ENGINE = {_engine('AggregatingMergeTree', '', options)} PARTITION BY toYYYYMM(hour)"
-        f" ORDER BY (workspace_id, hour, view_id){_ttl('hour', options)}{_settings(options)}"
+        f" {columns}, {_SLOT}, carries SimpleAggregateFunction(max, UInt32),"
+        " INDEX by_view view_id TYPE bloom_filter(0.01) GRANULARITY 1)"
+        f" ENGINE = {_engine('AggregatingMergeTree', '', options)} PARTITION BY slot"
+        f" ORDER BY (workspace_id, hour, view_id, slot){_ttl('hour', options)}{_settings(options)}"
+    )
+    kept = ", ".join(f"{name} {kind}" for name, kind in columns_ddl().items())
+    finished = (
+        f"CREATE TABLE IF NOT EXISTS {FINISHED}{on_cluster} (workspace_id UUID, view_id UUID, {kept},"
+        f" covers UInt32, finished_at {_TIME} DEFAULT now64(3),"
+        " INDEX by_view view_id TYPE bloom_filter(0.01) GRANULARITY 1)"
+        f" ENGINE = {_engine('ReplacingMergeTree', 'finished_at', options)} PARTITION BY toYYYYMM(last_event_at)"
+        f" ORDER BY (workspace_id, last_event_at, view_id){_ttl('last_event_at', options)}{_settings(options)}"
     )
     events = (
         f"CREATE TABLE IF NOT EXISTS {EVENTS}{on_cluster} (workspace_id UUID, view_id UUID, sequence UInt32,"
@@ -72,16 +86,18 @@ def ddl(options: TableOptions) -> tuple[str, ...]:
         f" ENGINE = {_engine('ReplacingMergeTree', '', options)} PARTITION BY toYYYYMM(at)"
         f" ORDER BY (workspace_id, view_id, sequence){_ttl('at', options)}{_settings(options)}"
     )
-    return rows, events
+    return rows, finished, events
 
 
-def new_columns_ddl(existing: Collection[str], options: TableOptions) -> tuple[str, ...]:
-    """What a table of an older version lacks. A column is never removed, and never changes its meaning."""
+def new_columns_ddl(existing: Collection[tuple[str, str]], options: TableOptions) -> tuple[str, ...]:
+    """What tables of an older version lack, of (table, column). A column is never removed, and keeps its meaning."""
     on_cluster = f" ON CLUSTER `{options.cluster}`" if options.cluster else ""
+    wanted = {(ROWS, column.name): column.stored_type for column in COLUMNS}
+    wanted |= {(FINISHED, name): kind for name, kind in columns_ddl().items()}
     return tuple(
-        f"ALTER TABLE {ROWS}{on_cluster} ADD COLUMN IF NOT EXISTS {column.name} {column.stored_type}"
-        for column in COLUMNS
-        if column.name not in existing
+        f"ALTER TABLE {table}{on_cluster} ADD COLUMN IF NOT EXISTS {name} {kind}"
+        for (table, name), kind in wanted.items()
+        if (table, name) not in existing
     )
 
 
@@ -89,7 +105,7 @@ def retention_ddl(options: TableOptions) -> tuple[str, ...]:
     """ALTER statements that give existing tables the retention of `options`."""
     on_cluster = f" ON CLUSTER `{options.cluster}`" if options.cluster else ""
     changes = []
-    for table, column in ((ROWS, "hour"), (EVENTS, "at")):
+    for table, column in ((ROWS, "hour"), (FINISHED, "last_event_at"), (EVENTS, "at")):
         change = f"MODIFY{_ttl(column, options)}" if options.retention_days else "REMOVE TTL"
         changes.append(f"ALTER TABLE {table}{on_cluster} {change}")
     return tuple(changes)

@@ -23,7 +23,7 @@ from fastpix_server.base import errors, log
 _log = log.get(__name__)
 
 # A segment is closed, so that it can be inserted, after this time or size.
-SEGMENT_MAX_S = 1.0
+SEGMENT_MAX_S = 0.5
 SEGMENT_MAX_BYTES = 16 * 1024 * 1024
 # Lines that wait for the next write: a disk that is this far behind is not coping.
 WAITING_MAX_BYTES = 32 * 1024 * 1024
@@ -51,6 +51,8 @@ class Wal:
         self._waiting_bytes = 0
         self._closed_bytes = 0
         self._wake = asyncio.Event()
+        # Set when a segment is closed; who flushes clears it.
+        self.has_closed = asyncio.Event()
         self._writer = ThreadPoolExecutor(1, thread_name_prefix="wal")
         self._fd = -1
         self._path = Path()
@@ -165,6 +167,7 @@ class Wal:
         self._path.rename(self._path.with_suffix(_CLOSED))
         self._closed_bytes += self._size
         self._fd, self._size = -1, 0
+        self.has_closed.set()
 
     def adoptable(self) -> Generator["Adopted", None, None]:
         """Folders of processes that ended, each held until the caller is done with it."""

@@ -79,7 +79,7 @@ def test_an_attack_that_stops_is_forgotten():
 
 def test_a_flood_of_made_up_names_neither_grows_nor_makes_an_attack_forgotten():
     attempts = attacked()
-    for n in range(3 * TOKEN_PLACES):
+    for n in range(2 * TOKEN_PLACES):
         guess(attempts, f"made up {n}", f"2001:db8:{n % 65536:x}::1", 0)
     assert len(attempts._tokens._levels) <= TOKEN_PLACES
     assert guess(attempts, "a", "203.0.113.9", 0)

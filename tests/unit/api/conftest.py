@@ -2,22 +2,25 @@
 
 import asyncio
 import dataclasses
+import functools
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import httpx
 import pytest
+from fastapi import FastAPI
 from starlette.applications import Starlette
 from starlette.routing import Mount
 from tests.playing import MASTER
 
 from fastpix_server.access import service as access
-from fastpix_server.api.app import create_api
+from fastpix_server.api.app import create_api, equip
 from fastpix_server.api.context import ApiContext
 from fastpix_server.db.pool import Database
 from fastpix_server.playback import content_keys
 from fastpix_server.storage.open import open_store
 from fastpix_server.views.alerts import service as alerts
+from fastpix_server.webhooks import service as webhooks
 
 PEPPER = b"pepper of the tests"
 USERNAME = "7a1cf1a2-51c2-4f2c-9df9-1b1bb0c43f00"
@@ -42,9 +45,17 @@ class Api:
 
 
 def client_of(context: ApiContext, username: str, password: str) -> httpx.AsyncClient:
-    app = Starlette(routes=[Mount("/v1", create_api(context))])
-    transport = httpx.ASGITransport(app)
+    """Of an API that remembers nothing of earlier clients."""
+    app = one_api()
+    equip(app, context)
+    transport = httpx.ASGITransport(Starlette(routes=[Mount("/v1", app)]))
     return httpx.AsyncClient(transport=transport, base_url="http://test/v1", auth=(username, password))
+
+
+@functools.cache
+def one_api() -> FastAPI:
+    """One for all tests, whatever its context: putting the routes together takes longer than most tests here."""
+    return create_api(ApiContext(**dict.fromkeys(("db", "storage"), None), pepper=PEPPER, public_url="http://test"))
 
 
 @pytest.fixture(autouse=True)
@@ -52,6 +63,7 @@ def _sealing() -> None:
     """What wiring does for every process of the platform."""
     content_keys.configure(MASTER)
     alerts.configure(MASTER)
+    webhooks.configure(MASTER)
 
 
 @pytest.fixture

@@ -13,8 +13,10 @@ from sqlalchemy import text
 from tests.unit.api.conftest import VIDEO
 from tests.unit.api.test_live_streams import publish
 
+from fastpix_server.db.pool import Json
 from fastpix_server.live import sessions_store
 from fastpix_server.media import recordings, service
+from fastpix_server.media.storage import StorageJobs
 
 REFERENCE = Path(__file__).parents[3] / "docs" / "reference" / "api.md"
 
@@ -96,11 +98,17 @@ async def test_every_operation_answers_as_the_document_says(api, document):
     second = on.check(
         "create-media-playback-id", 201, await http.post(f"{path}/playback-ids", json={"resolution": "480p"})
     )
+    rules, named = {"defaultPolicy": "deny", "allow": ["a.example"]}, f"{path}/playback-ids/{second['id']}"
+    assert on.check("update-domain-restrictions", 200, await http.patch(f"{named}/domains", json=rules))["deny"] == []
+    on.check("update-user-agent-restrictions", 200, await http.patch(f"{named}/user-agents", json=rules))
     on.check("list-playback-ids", 200, await http.get(f"{path}/playback-ids"))
     on.check("get-playback-id", 200, await http.get(f"{path}/playback-ids/{second['id']}"))
     await _add_to(on, http, path, media["tracks"])
     revoke = {"playbackId": second["id"]}
     on.check("delete-media-playback-id", 200, await http.delete(f"{path}/playback-ids", params=revoke))
+    await StorageJobs(api.db, api.context.storage, cache_max_bytes=0).run()
+    stored = on.check("get-storage", 200, await http.get("/iam/storage"))
+    assert [one["totalBytes"] for one in stored["media"]] == [0, 0]
     on.check("get-workspace", 200, await http.get("/iam/workspace"))
     token_path, token = "/iam/access-tokens", {"name": "ci", "permissions": ["video:read"]}
     pair = on.check("create-access-token", 201, await http.post(token_path, json=token))
@@ -140,10 +148,21 @@ async def test_every_operation_answers_as_the_document_says(api, document):
     assert clip["streamId"] == stream_id
     assert on.check("list-live-clips", 200, await http.get(f"/on-demand/{uuid.uuid4()}/live-clips")) == []
     on.check("list-live-clips", 422, await http.get("/on-demand/nothing/live-clips"))
+    own = {"inputs": [{"type": "video", "url": f"fp_mediaId://{media['id']}", "endTime": 2}]}
+    made = on.check("create-media", 201, await http.post("/on-demand", json=own))
+    assert made["sourceMediaId"] == media["id"]
+    assert on.check("get-media", 200, await http.get(f"/on-demand/{made['id']}"))["sourceMediaId"] == media["id"]
+    (clip,) = on.check("get-media-clips", 200, await http.get(f"{path}/media-clips"))
+    assert clip["id"] == made["id"]
+    on.check("get-media-clips", 404, await http.get(f"/on-demand/{uuid.uuid4()}/media-clips"))
+    gone = {"inputs": [{"type": "video", "url": f"fp_mediaId://{uuid.uuid4()}"}]}
+    on.check("create-media", 404, await http.post("/on-demand", json=gone))
     on.check("list-uploads", 200, await http.get("/on-demand/uploads"))
     on.check("cancel-upload", 200, await http.put(f"/on-demand/upload/{upload['uploadId']}/cancel"))
     on.check("cancel-upload", 400, await http.put(f"/on-demand/upload/{upload['uploadId']}/cancel"))
     await live_answers(api, on, http)
+    await _webhook_answers(api, on, http)
+    await playlist_answers(on, http, made["id"])
     on.check("delete-media", 200, await http.delete(path))
     on.check("create-media", 422, await http.post("/on-demand", json={}))
     on.check("list-media", 422, await http.get("/on-demand?limit=0"))
@@ -152,6 +171,29 @@ async def test_every_operation_answers_as_the_document_says(api, document):
     on.check("list-media", 401, await http.get("/on-demand", auth=("nobody", "nothing")))
     await _ask_about_views(api, on)
     assert {operation for operation, status in on.seen if status < 300} == set(on.operations)
+
+
+async def playlist_answers(on, http, media_id):
+    root, ever = "/on-demand/playlists", {"startDate": "2020-01-01", "endDate": "2100-01-01"}
+    smart = {"name": "s", "referenceId": "s", "type": "smart", "playOrder": "createdDate DESC", "description": "d"}
+    smart["metadata"] = {"createdDate": ever, "updatedDate": ever}
+    filled = on.check("create-a-playlist", 201, await http.post(root, json=smart))
+    assert media_id in [one["id"] for one in filled["mediaList"]]
+    manual = {"name": "m", "referenceId": "m", "type": "manual"}
+    made = on.check("create-a-playlist", 201, await http.post(root, json=manual))
+    on.check("create-a-playlist", 409, await http.post(root, json=manual))
+    on.check("create-a-playlist", 422, await http.post(root, json={**smart, "metadata": None}))
+    on.check("get-all-playlists", 200, await http.get(root))
+    one, held = f"{root}/{made['id']}", f"{root}/{made['id']}/media"
+    on.check("update-a-playlist", 200, await http.put(one, json={"name": "n", "description": "e"}))
+    chosen = {"mediaIds": [media_id]}
+    on.check("add-media-to-playlist", 200, await http.patch(held, json=chosen))
+    on.check("change-media-order-in-playlist", 200, await http.put(held, json=chosen))
+    on.check("get-playlist-by-id", 200, await http.get(one))
+    on.check("delete-media-from-playlist", 200, await http.request("DELETE", held, json=chosen))
+    on.check("delete-media-from-playlist", 422, await http.request("DELETE", held, json=chosen))
+    on.check("delete-a-playlist", 200, await http.delete(one))
+    on.check("get-playlist-by-id", 404, await http.get(one))
 
 
 async def _add_to(on, http, path, own):
@@ -213,6 +255,36 @@ async def live_answers(api, on, http):
     on.check("enable-live-stream", 200, await http.put(f"{path}/live-enable"))
     on.check("delete-live-stream", 200, await http.delete(path))
     on.check("get-live-stream-by-id", 404, await http.get(path))
+
+
+async def _webhook_answers(api, on, http):
+    asked = {"url": "https://a.example/", "name": "n"}
+    made = on.check("create-webhook", 201, await http.post("/webhooks", json=asked))
+    on.check("create-webhook", 422, await http.post("/webhooks", json={"url": "nowhere"}))
+    one = f"/webhooks/{made['id']}"
+    on.check("test-webhook", 400, await http.post(f"{one}/test"))
+    has_all = "failures = 1, failing_since = now(), last_failure_at = now(), last_success_at = now()"
+    async with api.db.unit() as tx:
+        await tx.execute(text(f"update webhook_endpoints set status = 'active', {has_all}"))
+    tested = on.check("test-webhook", 201, await http.post(f"{one}/test"))
+    attempts = [{"attemptedAt": "2026-01-01", "responseStatus": 500}, {"attemptedAt": "2026-01-02", "error": "timeout"}]
+    async with api.db.unit() as tx:
+        ended = "update webhook_deliveries set state = 'failed', ended_at = now(), attempts = :attempts"
+        await tx.execute(text(ended), {"attempts": Json(attempts)})
+    on.check("list-webhooks", 200, await http.get("/webhooks"))
+    on.check("get-webhook", 200, await http.get(one))
+    on.check("rotate-webhook-secret", 200, await http.post(f"{one}/rotate-secret", json={}))
+    on.check("list-webhook-deliveries", 200, await http.get(f"{one}/deliveries"))
+    on.check("list-webhook-deliveries", 422, await http.get(f"{one}/deliveries?state=lost"))
+    delivery = f"{one}/deliveries/{tested['id']}"
+    on.check("get-webhook-delivery", 200, await http.get(delivery))
+    on.check("replay-webhook-delivery", 200, await http.post(f"{delivery}/replay"))
+    long_ago = {"from": "2020-01-01"}
+    on.check("replay-webhook-events", 200, await http.post(f"{one}/replay", json=long_ago))
+    on.check("update-webhook", 200, await http.patch(one, json={"isEnabled": False}))
+    on.check("replay-webhook-events", 400, await http.post(f"{one}/replay", json=long_ago))
+    on.check("delete-webhook", 200, await http.delete(one))
+    on.check("get-webhook", 404, await http.get(one))
 
 
 async def _ask_about_views(api, on):

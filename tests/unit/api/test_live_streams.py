@@ -282,6 +282,9 @@ async def test_a_simulcast_target_is_made_read_changed_and_deleted(api):
     [
         ({"url": "http://example.com/live"}, "url"),
         ({"url": "rtmp://"}, "url"),
+        ({"url": "srt://example.com"}, "url"),
+        ({"url": "srt://example.com:9000?passphrase=short"}, "url"),
+        ({"url": "srt://example.com:9000?streamid=abc-124"}, "streamKey"),
         ({"url": "rtmp://user:secret@example.com/live"}, "url"),
         ({"url": "rtmp://example.com/live' -f flv /etc/passwd"}, "url"),
         ({"url": "rtmp://example.com/live\nx"}, "url"),

@@ -12,7 +12,7 @@ import httpx
 import pytest
 from fastapi import FastAPI
 from sqlalchemy import text
-from tests.unit.api.conftest import PEPPER, VIDEO
+from tests.unit.api.conftest import PEPPER, VIDEO, one_api
 from tests.unit.api.worlds import (
     ASKS,
     MAKERS,
@@ -30,7 +30,7 @@ from tests.video_data import Engine
 
 from fastpix_server.access import service as access
 from fastpix_server.access.model import PERMISSIONS
-from fastpix_server.api.app import create_api
+from fastpix_server.api.app import equip
 from fastpix_server.api.context import ApiContext
 from fastpix_server.api.unit import UnitRoute
 from fastpix_server.db.pool import Database
@@ -47,17 +47,18 @@ async def api(module_database_url: str, tmp_path: Path, engine: Engine) -> Async
     """One database for all tests here: each makes workspaces of its own."""
     db = await Database.open(module_database_url, size=6)
     storage = open_store(f"file://{tmp_path}/objects", {}, tmp_path / "work")
-    yield create_api(
-        ApiContext(
-            db=db,
-            storage=storage,
-            pepper=PEPPER,
-            public_url="http://test",
-            rate_per_s=10_000,
-            rate_burst=10_000,
-            video_data=engine,
-        )
+    context = ApiContext(
+        db=db,
+        storage=storage,
+        pepper=PEPPER,
+        public_url="http://test",
+        rate_per_s=10_000,
+        rate_burst=10_000,
+        video_data=engine,
     )
+    api = one_api()
+    equip(api, context)
+    yield api
     await db.close()
 
 

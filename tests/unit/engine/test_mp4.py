@@ -175,7 +175,7 @@ def test_two_real_edits_are_left_to_the_remux(tmp_path):
     assert mp4.read_index(path) is None
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.data())
 def test_a_mutated_index_is_read_or_refused_and_nothing_else(tmp_path, data):
     whole = footage.make("plain").read_bytes()

@@ -44,7 +44,7 @@ async def test_the_wall_limit_kills_the_whole_group():
     finished = await run([*PYTHON, sleepy], limits=Limits(cpu_s=9, wall_s=0.5))
     assert finished.ended == "wall"
     assert finished.returncode == -signal.SIGKILL
-    assert time.monotonic() - begun < 5
+    assert time.monotonic() - begun < 25
 
 
 async def test_output_beyond_its_maximum_ends_the_child():

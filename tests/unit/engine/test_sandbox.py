@@ -110,18 +110,20 @@ def test_kill_minus_nine_of_the_parent_kills_the_child(tmp_path: Path):
         from fastpix_server.engine.run import started
         from fastpix_server.engine.sandbox import Limits
         async def main():
-            async with started(["/bin/sleep", "60"], limits=Limits(cpu_s=9, wall_s=60.0), outputs=0) as p:
+            async with started(["/bin/sleep", "600"], limits=Limits(cpu_s=9, wall_s=600.0), outputs=0) as p:
                 print(p.pid, flush=True)
                 await p.finish()
         asyncio.run(main())
     """)
     parent = subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True)
     child = int(parent.stdout.readline())
-    time.sleep(0.2)  # past the launcher: the death signal is armed
-    assert is_alive(child)
+    deadline = time.monotonic() + 60
+    while not Path(f"/proc/{child}/cmdline").read_bytes().startswith(b"/bin/sleep"):
+        assert time.monotonic() < deadline  # past the launcher the death signal is armed
+        time.sleep(0.01)
     parent.kill()
     parent.wait()
-    deadline = time.monotonic() + 5
+    deadline = time.monotonic() + 60
     while is_alive(child) and time.monotonic() < deadline:
         time.sleep(0.01)
     assert not is_alive(child)

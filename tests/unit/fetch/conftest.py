@@ -22,9 +22,9 @@ from fastpix_server.storage.open import Storage, open_store
 LOOPBACK = AddressPolicy((ipaddress.IPv4Network("127.0.0.0/8"),))
 QUICK = FetchLimits(
     max_size_bytes=20_000_000,
-    total_s=30,
-    connect_s=2,
-    idle_s=0.5,
+    total_s=60,
+    connect_s=10,
+    idle_s=2,  # a busy machine is silent for half a second without meaning it
     pace_window_s=1,
     pace_min_bytes=1000,
     tries=3,

@@ -201,7 +201,7 @@ async def test_a_file_of_exactly_the_limit_is_taken(fetching: Fetching, origin: 
 
 async def test_silence_is_cut_and_tried_again(fetching: Fetching, origin: Origin) -> None:
     async def silent(_: Seen, writer: asyncio.StreamWriter) -> None:
-        await asyncio.sleep(5)
+        await asyncio.sleep(20)
 
     origin.talks = [silent, ranged(FILE)]
     assert (await fetching.fetch(origin.url())).status == "Downloaded"

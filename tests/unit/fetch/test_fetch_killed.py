@@ -17,7 +17,7 @@ async def test_a_killed_worker_is_continued_from_its_durable_bytes(
         writer.write(f'HTTP/1.1 200 OK\r\nETag: "v1"\r\nContent-Length: {len(FILE)}\r\n\r\n'.encode())
         writer.write(FILE[:18_000_000])
         await writer.drain()
-        for _ in range(100):  # keeps the idle watch quiet while the test kills the worker
+        for _ in range(400):  # keeps the idle watch quiet while the test kills the worker
             writer.write(FILE[18_000_000:18_000_100])
             await asyncio.sleep(0.2)
 
@@ -26,7 +26,7 @@ async def test_a_killed_worker_is_continued_from_its_durable_bytes(
     argv = [sys.executable, "-m", "tests.unit.fetch.worker", fetching.db.url, str(tmp_path), media_id]
     worker = await asyncio.create_subprocess_exec(*argv)
     try:
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(90):
             while await fetching.storage.staging.size(media_id) == 0:  # noqa: ASYNC110 another process writes
                 await asyncio.sleep(0.05)
     finally:

@@ -4,7 +4,7 @@ import random
 from collections.abc import Callable
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from tests.unit.ingest import codec_samples as made
 from tests.unit.ingest import peers
@@ -67,7 +67,6 @@ def test_parsers_take_mutations_of_the_truth(name: str) -> None:
 
 @pytest.mark.parametrize("name", PARSERS)
 @given(data=st.binary(max_size=300))
-@settings(max_examples=150)
 def test_parsers_take_anything(name: str, data: bytes) -> None:
     parse(PARSERS[name][0], data)
 
@@ -88,7 +87,6 @@ VALUES = st.recursive(
 
 
 @given(values=st.lists(VALUES, max_size=3))
-@settings(max_examples=40)
 def test_amf_comes_back_as_it_went(values: list[object]) -> None:
     assert amf.decode(amf.encode(*values)) == values
 

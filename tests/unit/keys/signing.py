@@ -33,9 +33,15 @@ def b64(data: bytes) -> str:
 
 
 def rs256(private_pem: str, message: bytes) -> bytes:
+    return _loaded(private_pem).sign(message, padding.PKCS1v15(), hashes.SHA256())
+
+
+@functools.cache
+def _loaded(private_pem: str) -> rsa.RSAPrivateKey:
+    """Once per key: reading one proves its primes, which takes a hundred times as long as a signature."""
     key = serialization.load_pem_private_key(private_pem.encode(), None)
     assert isinstance(key, rsa.RSAPrivateKey)
-    return key.sign(message, padding.PKCS1v15(), hashes.SHA256())
+    return key
 
 
 def compact(header: object, payload: object, sign: Callable[[bytes], bytes]) -> str:

@@ -94,12 +94,13 @@ async def test_a_key_of_another_workspace_opens_nothing_here(house):
     assert isinstance(await door.admit(signed(kid), PLAYBACK_ID, house.theirs), Claims)
 
 
-async def test_a_deleted_key_is_refused_within_a_second_where_notifications_arrive(house):
+async def test_a_deleted_key_is_refused_at_once_where_notifications_arrive(house, monkeypatch):
+    monkeypatch.setattr(door_module, "KEYS_TTL_S", 3600)
     kid, door = await house.key(), await house.door()
     text = signed(kid)
     assert isinstance(await door.admit(text, PLAYBACK_ID, house.mine), Claims)
     await house.delete(kid)
-    end_s = time.monotonic() + 1
+    end_s = time.monotonic() + 60
     while isinstance(await door.admit(text, PLAYBACK_ID, house.mine), Claims):
         assert time.monotonic() < end_s
         await asyncio.sleep(0.01)

@@ -208,7 +208,7 @@ async def test_more_requests_than_may_wait_are_told_to_come_again(live: Live, mo
     monkeypatch.setattr(broadcasts, "MAX_WAITERS", 2)
     live.feed(live.connect(), publication())
     tasks = [asyncio.create_task(live.broadcast.playlist("source", PlaylistQuery(msn=4))) for _ in range(3)]
-    done, pending = await asyncio.wait(tasks, timeout=5, return_when=asyncio.FIRST_COMPLETED)
+    done, pending = await asyncio.wait(tasks, timeout=60, return_when=asyncio.FIRST_COMPLETED)
     assert [t.result().status for t in done] == [503]
     assert len(pending) == 2
     live.broadcast.end()
@@ -466,7 +466,7 @@ async def test_before_anything_is_there_the_stream_is_not_ready(live: Live):
 async def test_sound_alone_is_a_stream(live: Live):
     live.feed(live.connect(), publication(video=""))
     read = await live.read("a0")
-    assert [round(s.duration_s, 1) for s in read.segments] == [2.0, 2.0, 2.0]
+    assert [round(s.duration_s, 1) for s in read.segments] == [1.0, 2.0, 2.0, 2.0]
     text = (await live.broadcast.multivariant({}, "x")).body.decode()
     assert 'CODECS="mp4a.40.2"' in text
     assert "RESOLUTION" not in text
@@ -508,3 +508,19 @@ async def test_pictures_of_another_size_within_a_connection_are_another_epoch(li
     assert [s.epoch for s in live.of("source")] == [0, 0, 0, 0, 1, 1, 1, 1]
     assert (live.of("source")[-1].rendition.width, live.of("source")[0].rendition.width) == (192, 320)
     assert live.said == ["active", "eof"]
+
+
+@pytest.mark.parametrize(("allowed", "epochs"), [(3, {0}), (1, {0, 1})])
+async def test_a_publisher_that_can_be_asked_for_key_frames_may_be_late_with_some(
+    live: Live, monkeypatch: pytest.MonkeyPatch, allowed: int, epochs: set[int]
+):
+    monkeypatch.setattr(broadcasts, "LATE_KEYS_MAX", allowed)
+    publisher = FakePublisher(has_keys_on_demand=True)
+    sink = live.broadcast.begin_epoch(publisher)
+    published = publication(seconds=11, gop=150)  # a key frame each 5 s
+    for from_s in range(11):
+        live.feed(sink, published, from_s=from_s - (from_s == 0), until_s=from_s + 1)
+        await asyncio.sleep(0)
+    assert publisher.asked == 2
+    assert live.broadcast._package.target_duration_s == 4, "its first segment says nothing of the next"
+    assert set(range(live.broadcast._package.epoch + 1)) == epochs

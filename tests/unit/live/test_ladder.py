@@ -44,6 +44,28 @@ def test_a_source_that_cannot_be_cut_is_encoded_in_its_own_size():
     assert (found.is_copied, [r.name for r in found.rungs]) == (False, ["480p"])
 
 
+@pytest.mark.parametrize(
+    ("track", "must_encode", "shown", "copies", "rungs"),
+    [
+        (video(640, 360), True, {"source"}, [], ["source 360"]),
+        (video(480, 270), True, {"source"}, [], ["source 270"]),
+        (video(480, 270), False, {"source", "480p", "720p"}, ["source", "480p", "720p"], []),
+        (video(1280, 720), True, {"source", "480p"}, [], ["source 720", "480p 480"]),
+        (video(320, 180), True, {"source", "480p"}, [], ["source 180", "480p 180"]),
+        (video(854, 480, "hevc"), False, {"source", "720p"}, ["source"], ["480p 480", "720p 480"]),
+        (video(1280, 720), False, set(), ["source"], ["480p 480"]),
+    ],
+)
+def test_what_players_were_shown_goes_on_whatever_the_publisher_sends_then(
+    track: Track, must_encode: bool, shown: set[str], copies: list[str], rungs: list[str]
+):
+    found = ladder.scheme(track, AAC, max_lines=1080, must_encode=must_encode, shown=shown)
+    assert found is not None
+    assert list(found.copies) == copies
+    assert [f"{r.name} {r.height}" for r in found.rungs] == rungs
+    assert shown <= {*found.copies, *(r.name for r in found.rungs)}
+
+
 def test_opus_is_encoded_and_aac_is_not():
     with_opus, with_aac = (ladder.scheme(video(320, 180), a, max_lines=1080) for a in (OPUS, AAC))
     assert with_opus is not None

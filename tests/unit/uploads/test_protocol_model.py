@@ -55,7 +55,7 @@ steps = st.lists(
 )
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=4 * settings.default.max_examples)
 @given(st.binary(min_size=1, max_size=2000), steps)
 def test_random_chunks_breaks_overlaps_and_gaps_end_in_the_same_bytes(
     file: bytes, plan: list[tuple[str, int, int, int | None, bool, bool]]

@@ -162,7 +162,7 @@ def _half_sent(url: str, body: bytes, first: int, total: int, announced: int) ->
 
 
 def _eventually_durable(url: str, total: int, at_least: int) -> int:
-    for _ in range(100):
+    for _ in range(1200):
         text = ask(url, total).headers.get("range", "bytes=0--1")
         if (durable := int(text.removeprefix("bytes=0-")) + 1) >= at_least:
             return durable
@@ -188,7 +188,7 @@ def test_a_newer_request_takes_over_from_a_silent_one(uploading: Uploading) -> N
             time.sleep(0.2)
             begun = time.monotonic()
             answer = put(made["url"], FILE, 0, len(FILE))
-            assert (answer.status_code, time.monotonic() - begun < 5) == (200, True), answer.text
+            assert (answer.status_code, time.monotonic() - begun < 20) == (200, True), answer.text
         assert uploading.stored(made["uploadId"]) == FILE
 
 

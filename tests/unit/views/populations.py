@@ -1,5 +1,6 @@
 """Views whose every column is known, and the rows in which edges could have told them: split, doubled, shuffled."""
 
+import asyncio
 import dataclasses
 import random
 import time
@@ -10,7 +11,9 @@ from hypothesis import strategies as st
 from tests.video_data import Engine, stamp
 
 from fastpix_server.views import schema
+from fastpix_server.views.finishing import Finishing
 from fastpix_server.views.schema import Merge
+from fastpix_server.views.tables import SLOT_S, TableOptions
 
 # Everything happens in the day before this moment, but for views that still go on.
 NOW_S = int(time.time())
@@ -102,16 +105,35 @@ populations = st.lists(views(), max_size=9, unique_by=lambda view: view.view_id)
 
 
 def insert(engine: Engine, workspace_id: str, population: list[View], dice: random.Random) -> None:
-    """In two inserts; some rows come twice."""
-    rows = [row for view in population for row in _rows(workspace_id, view, dice)]
+    """In two inserts, some time ago; some rows come twice. What is over may be finished after the first."""
+    rows = [row for view in population for row in rows_of(workspace_id, view, dice)]
     rows += dice.sample(rows, len(rows) // 3)
     dice.shuffle(rows)
     half = dice.randint(0, len(rows))
-    engine.insert(schema.ROWS, rows[:half])
+    slot = (NOW_S // SLOT_S - dice.choice([0, 2, 6, 7])) * SLOT_S
+    engine.insert(schema.ROWS, [{**row, "slot": slot} for row in rows[:half]])
+    if dice.random() < 0.12:
+        finish(engine, dice.choice([1, 3, 9]))
     engine.insert(schema.ROWS, rows[half:])
 
 
-def _rows(workspace_id: str, view: View, dice: random.Random) -> list[dict[str, Any]]:
+def finish(engine: Engine, steps: int) -> None:
+    """As the job would, ended after so many steps."""
+    finishing = Finishing(engine, TableOptions(), settle_s=0, gap_s=0)  # type: ignore[arg-type]
+
+    async def run() -> None:
+        left = steps
+        for slot in await finishing.due():
+            while left and await finishing.advance(slot):
+                left -= 1
+            if not left:
+                return
+            await finishing.take_away(slot)
+
+    asyncio.run(run())
+
+
+def rows_of(workspace_id: str, view: View, dice: random.Random) -> list[dict[str, Any]]:
     """One to four rows. Each value is complete in one of them at least; others know less, or nothing."""
     count = dice.randint(1, 4)
     moments = [view.start_ms, *(dice.randint(view.start_ms, view.end_ms) for _ in range(count - 1))]

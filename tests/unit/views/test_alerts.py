@@ -23,10 +23,11 @@ from fastpix_server.base.guard import AddressPolicy
 from fastpix_server.db.pool import Database
 from fastpix_server.views import schema
 from fastpix_server.views.alerts import service
-from fastpix_server.views.alerts.jobs import SIGNATURE, AlertJobs
+from fastpix_server.views.alerts.jobs import AlertJobs
 from fastpix_server.views.alerts.judging import CALM, judge
 from fastpix_server.views.alerts.model import Reading, Rule
 from fastpix_server.views.alerts.schemas import ChangedAlert, NewAlert
+from fastpix_server.webhooks.signing import SIGNATURE
 
 NOW = datetime.datetime(2026, 11, 25, 12, 0, tzinfo=datetime.UTC)
 LOOPBACK = AddressPolicy((ipaddress.ip_network("127.0.0.0/8"),))

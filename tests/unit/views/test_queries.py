@@ -55,6 +55,7 @@ class World:
     def selected(self, wanted: list[tuple[str, str, bool]]) -> tuple[Selection, list[View]]:
         texts = [f"{'!' if out else ''}{dimension}:{value}" for dimension, value, out in wanted]
         selection = Selection(self.workspace_id, Span(AFTER_S, BEFORE_S), filters.parse(texts))
+        selection = ask(selection.located(self.engine))
         return selection, [view for view in self.population if reference.passes(view, wanted)]
 
 

@@ -5,7 +5,7 @@ import random
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from tests.unit.views.sessions import (
     KEY,
@@ -125,7 +125,6 @@ def deliveries(draw: st.DrawFn, source: list[dict[str, Any]]) -> list[list[dict[
 
 
 @given(deliveries(events()))
-@settings(max_examples=60)
 def test_any_order_split_and_repetition_of_the_recorded_session_is_the_same_view(
     groups: list[list[dict[str, Any]]],
 ) -> None:
@@ -159,7 +158,6 @@ def synthetic_session(seed: int) -> list[dict[str, Any]]:
 
 
 @given(st.integers(0, 10_000).flatmap(lambda seed: st.tuples(st.just(seed), deliveries(synthetic_session(seed)))))
-@settings(max_examples=60)
 def test_any_order_split_and_repetition_of_any_session_is_the_same_views(
     case: tuple[int, list[list[dict[str, Any]]]],
 ) -> None:

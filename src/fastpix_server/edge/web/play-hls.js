@@ -3,6 +3,8 @@
 
 // A publisher that lost its connection may take minutes to come back: the stream waits for it, and so do we.
 const LIVE_RETRY_MS = 2000;
+// How many target durations behind a live viewer may fall: 16 s as a rule.
+const LIVE_BEHIND_MAX_TARGETS = 8;
 
 window.fastpixEngine = {
   name: "hls",
@@ -41,6 +43,10 @@ window.fastpixEngine = {
         },
       },
     });
+    // Its rate brings a player back that is a target duration late, not one whose machine was busy for long: that one
+    // jumps to the edge. Not where one may go back on purpose. (Set here: given above, it would ask for a fixed distance
+    // from the edge as well, in place of the server's.)
+    if (!/[?&]dvrMode=true/.test(url)) hls.config.liveMaxLatencyDurationCount = LIVE_BEHIND_MAX_TARGETS;
     // Two of each: a third failure in a row is not passing.
     let reloadsLeft = 2;
     let recoveriesLeft = 2;

@@ -22,6 +22,31 @@ class FastpixPlayer extends EventTarget {
     this.log = [];
     this.session = null;
     this.monitor = null;
+    this.run = 0; // of the video that is shown; what an earlier one still hears is not its business any more
+  }
+
+  // Shows another video in place of this one, at once and playing.
+  async open(id, token) {
+    const run = ++this.run;
+    const { session, monitor } = this;
+    this.session = this.monitor = null;
+    this.firstFrameMs = null;
+    this.quality = -1;
+    monitor?.stop();
+    show("loading");
+    if (session) await session.destroy();
+    if (run !== this.run) return;
+    playbackId = id;
+    tokens = token ? [token] : [];
+    manifestUrl = makeManifestUrl();
+    troubles = 0;
+    if (video.requestVideoFrameCallback) video.requestVideoFrameCallback(onFirstFrame);
+    await start(false, true);
+  }
+
+  // For whoever leads through several videos: nothing is shown, and this is why.
+  tell(title, text) {
+    fail(title, text);
   }
 
   say(type, detail = {}) {
@@ -60,13 +85,15 @@ const engine = window.fastpixEngine;
 const player = new FastpixPlayer(engine, video);
 window.fastpixPlayer = player;
 
-const playbackId = location.pathname.split("/").filter(Boolean).at(-1);
+let playbackId = location.pathname.split("/").filter(Boolean).at(-1);
 const parameters = new URLSearchParams(location.search);
-const manifestUrl = makeManifestUrl();
+let tokens = parameters.getAll("token").slice(0, 1);
+let manifestUrl = makeManifestUrl();
 
 function makeManifestUrl() {
   const url = new URL(`${document.body.dataset.stream}/${playbackId}.${engine.extension}`, location.origin);
-  for (const name of ["token", "minResolution", "maxResolution", "resolution", "renditionOrder", "dvrMode", "start", "end"]) {
+  if (tokens.length) url.searchParams.set("token", tokens[0]);
+  for (const name of ["minResolution", "maxResolution", "resolution", "renditionOrder", "dvrMode", "start", "end"]) {
     if (parameters.has(name)) url.searchParams.set(name, parameters.get(name));
   }
   return url.href;
@@ -110,28 +137,32 @@ const REASONS = {
 
 let troubles = 0;
 
-async function start(hasWaited = false) {
+async function start(hasWaited = false, isNext = false) {
+  const run = player.run;
+  const later = (waited) => setTimeout(() => run === player.run && start(waited, isNext), POLL_MS);
   const describing = describe();
   let answer;
   try {
     answer = await fetch(manifestUrl, { cache: hasWaited ? "no-store" : "default" });
   } catch {
-    fail("No connection", "The video server cannot be reached. Check your connection and try again.");
+    if (run === player.run) fail("No connection", "The video server cannot be reached. Check your connection and try again.");
     return;
   }
   if (answer.ok) {
-    play(hasWaited, await describing);
+    const about = await describing;
+    if (run === player.run) play(hasWaited || isNext, about);
     return;
   }
   const message = await answer.json().then((body) => body.error.message, () => "");
+  if (run !== player.run) return;
   if (answer.status === 400 && message.includes("ready")) {
     troubles = 0;
     if (!hasWaited) player.say("waiting");
     if (message.includes("stream")) show("waiting", "Not live yet", "The broadcast has not begun. It starts here by itself.");
     else show("waiting", "Almost there", "This video is still being prepared. It starts by itself as soon as it is ready.");
-    setTimeout(start, POLL_MS, true);
+    later(true);
   } else if (answer.status >= 500 && ++troubles < MAX_TROUBLES) {
-    setTimeout(start, POLL_MS, hasWaited);
+    later(hasWaited);
   } else if (REASONS[answer.status]) {
     fail(...REASONS[answer.status], { status: answer.status });
   } else {
@@ -143,7 +174,7 @@ async function start(hasWaited = false) {
 async function describe() {
   if (document.body.dataset.beacons !== "on") return {};
   const url = new URL(`/play/${playbackId}/about`, location.origin);
-  if (parameters.has("token")) url.searchParams.set("token", parameters.get("token"));
+  if (tokens.length) url.searchParams.set("token", tokens[0]);
   return fetch(url).then((answer) => (answer.ok ? answer.json() : {}), () => ({}));
 }
 
@@ -158,15 +189,16 @@ function report(about) {
   }, player.session.observed);
 }
 
-function play(hasWaited, about) {
+function play(isEager, about) {
   if (!engine.isSupported()) {
     fail("This browser cannot play the video", "It lacks Media Source Extensions. A current browser will do.");
     return;
   }
   show("loading");
-  // A viewer who waited on this page came to watch. Browsers may still say no to sound without a click.
+  // A viewer who waited on this page, or let the next one come, is here to watch. Browsers may still say no to sound
+  // without a click.
   const begin = () => {
-    if (hasWaited || parameters.has("autoplay")) video.play().catch(() => {});
+    if (isEager || parameters.has("autoplay")) video.play().catch(() => {});
   };
   player.session = engine.attach(video, manifestUrl, {
     ready() {
@@ -286,4 +318,5 @@ document.addEventListener("keydown", (event) => {
 });
 again.addEventListener("click", () => location.reload());
 wake();
-start();
+// A list says itself what comes first.
+if (document.body.dataset.playlist !== "on") start();

@@ -9,7 +9,7 @@ from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 
 from fastpix_server.ingest.model import CLOCK_HZ, Track
-from fastpix_server.live.model import SEGMENT_TARGET_S, FinishedSegment, JournalRow
+from fastpix_server.live.model import AUDIO_RENDITION, SEGMENT_TARGET_S, FinishedSegment, JournalRow
 from fastpix_server.live.packager.clock import MAX_STEP
 from fastpix_server.live.packager.dash import Epoch
 from fastpix_server.live.packager.segments import WINDOW_S, Cut, Placed, Rendition, Segment
@@ -26,6 +26,8 @@ MAX_OPEN_SEGMENT_BYTES = 64 << 20  # 4 s at 128 Mb/s
 MAX_WAITING = 2000
 # A rendition this far behind is not waited for; it gets gaps.
 MAX_BEHIND = 32
+# Players can begin when the first segment of a session is whole: it ends with the first key frame after this.
+FIRST_SEGMENT_S = 1.0
 _EARLY_S = 0.1  # a key frame this much before the target is taken rather than the next one
 # RFC 8216 4.3.3.1: durations are rounded to whole seconds before they are compared. A segment of sound may be half a
 # frame longer than the pictures (64 ms at 8 kHz), so the last tenth is left free.
@@ -48,6 +50,7 @@ class Package:
         self.lead: Rendition | None = None
         self.target_duration_s: int | None = None
         self.planned: set[str] = set()  # the renditions of this epoch, or of the last one
+        self.has_uneven_keys = False  # of the publisher's pictures: then the first segment says nothing of the next
         self.epoch = -1
         self.epochs: list[Epoch] = []  # all that are known, oldest first; the first one stays
         self.dropped = 0
@@ -74,6 +77,11 @@ class Package:
         """Where the session's clock stands: the end of the longest rendition, in CLOCK_HZ."""
         ends = [_end(r.segments[-1]) for r in self.renditions.values() if r.segments]
         return max([self._lead_end, *ends])
+
+    @property
+    def shown_pictures(self) -> set[str]:
+        """The renditions of pictures that playlists have ever shown."""
+        return {r.name for r in self.renditions.values() if r.name != AUDIO_RENDITION and r.segments}
 
     def restore(self, rows: Sequence[JournalRow]) -> None:
         """What an earlier process has stored. The next epoch continues behind it."""
@@ -200,7 +208,7 @@ class Package:
         """At this key frame, or is there time until the next one?"""
         length = start - self._cuts[-1].start
         early = duration / 2 if is_sound else _EARLY_S * CLOCK_HZ
-        if length >= SEGMENT_TARGET_S * CLOCK_HZ - early:
+        if length >= (FIRST_SEGMENT_S if self.target_duration_s is None else SEGMENT_TARGET_S) * CLOCK_HZ - early:
             return True
         # Before the target is chosen, short segments are hoped for: they make it small.
         limit = ((self.target_duration_s or TARGET_DURATIONS_S[0]) + _ROUNDING_S) * CLOCK_HZ
@@ -248,7 +256,8 @@ class Package:
 
     def _decide_target(self) -> None:
         if self.target_duration_s is None and self.lead is not None and self.lead.segments:
-            self.target_duration_s = self._allowed(self.lead.segments[-1].duration_s)
+            first_s = TARGET_DURATIONS_S[-1] if self.has_uneven_keys else self.lead.segments[-1].duration_s
+            self.target_duration_s = self._allowed(first_s)
 
     @staticmethod
     def _allowed(duration_s: float) -> int:
@@ -273,8 +282,12 @@ class Package:
             self._place(rendition, waiting.popleft(), middle)
 
     def _place(self, rendition: Rendition, sample: Placed, middle: float) -> None:
-        cut = next((c for c in reversed(self._cuts) if c.start <= middle and c.epoch == self.epoch), None)
         current = rendition.open_segment
+        newest = self._cuts[-1] if self._cuts else None
+        if newest is not None and current is not None and current.number == newest.number and newest.start <= middle:
+            rendition.add(sample)  # nearly always: it goes where the one before it went
+            return
+        cut = next((c for c in reversed(self._cuts) if c.start <= middle and c.epoch == self.epoch), None)
         if cut is None:
             self.dropped += 1
             return

@@ -6,9 +6,6 @@ the address guard, redirects are not followed.
 """
 
 import asyncio
-import base64
-import hashlib
-import hmac
 import time
 from typing import Any
 
@@ -26,6 +23,7 @@ from fastpix_server.views.alerts.model import Reading, Rule
 from fastpix_server.views.metrics import Measurement
 from fastpix_server.views.queries.overall import overall
 from fastpix_server.views.queries.selection import Rows, Selection
+from fastpix_server.webhooks.signing import SIGNATURE, sign
 
 EVALUATE_JOB = "views.evaluate_alerts"
 EVERY_MINUTE = "* * * * *"
@@ -37,7 +35,6 @@ QUESTION_S = 20.0
 DELIVERY_TIMEOUT_S = 10.0  # contract section 4
 # 1, 4, 16, 60, 60 ... s: a quarter of an hour. An alert that comes later is no alert.
 DELIVERY_RETRIES = 18
-SIGNATURE = "FastPix-Signature"
 
 _log = log.get(__name__)
 _judged = Counter("fastpix_alerts_judged", "Judgements of alert rules by how they ended.", ["outcome"])
@@ -113,8 +110,3 @@ class AlertJobs:
         async with asyncio.timeout(QUESTION_S):
             found = await overall(self._video_data, selection, metric, measurement)
         return Reading(found["value"], found["totalViews"])
-
-
-def sign(key: bytes, data: bytes) -> str:
-    """Contract section 4."""
-    return base64.b64encode(hmac.digest(key, data, hashlib.sha256)).decode()

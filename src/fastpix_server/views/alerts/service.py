@@ -18,6 +18,7 @@ from fastpix_server.views.alerts import store
 from fastpix_server.views.alerts.judging import judge
 from fastpix_server.views.alerts.model import Reading, Rule
 from fastpix_server.views.alerts.schemas import ChangedAlert, NewAlert
+from fastpix_server.webhooks import wire
 
 DELIVER_JOB = "views.deliver_alert"
 # Each is a query a minute; a team that watches every country of every product has a few dozen.
@@ -124,7 +125,7 @@ async def settle(tx: Tx, asked: Rule, reading: Reading) -> str | None:
             "workspace": {"id": workspace.id, "name": workspace.name},
             "status": status,
             "data": data,
-            "createdAt": clock.iso(now),
+            "createdAt": wire.nanoseconds(now),
             "attempts": [],
         }
         # One at a time and in order: a receiver hears of the breach before it hears of its end.

@@ -42,6 +42,7 @@ async def breakdown(
     asking: Rows, selection: Selection, metric: Metric, measurement: Measurement, group_by: str, paging: Paging
 ) -> tuple[list[dict[str, Any]], int]:
     """The rows of the page, and how many there are in all. Rows that are equal in order are sorted by their field."""
+    selection = await selection.located(asking)
     views = selection.views([*metric.needs, "watch_time", "playing_time", dimensions.column_of(group_by)])
     grouped = (
         f"SELECT {dimensions.text_of(group_by)} AS field, count() AS views,"  # noqa: S608

@@ -23,7 +23,7 @@ async def current_series(asking: Rows, workspace_id: str, now_s: float) -> tuple
     # From the first whole minute on; a view stays in the minute of its last event.
     first_s = (int(now_s) // STEP_S - SERIES_S // STEP_S + 1) * STEP_S
     span = Span(first_s, int(now_s) + 1)
-    selection = Selection(workspace_id, span)
+    selection = await Selection(workspace_id, span).located(asking)
     step_ms = STEP_S * 1000
     rows = await asking.rows(
         "SELECT slot, count() AS views FROM ("  # noqa: S608
@@ -47,7 +47,7 @@ async def current_by(
 ) -> tuple[list[dict[str, Any]], Span]:
     """Views that go on now by the value of a dimension (one of CURRENT_DIMENSIONS), most first."""
     span = spans.last(ACTIVE_S, now_s)
-    selection = Selection(workspace_id, span)
+    selection = await Selection(workspace_id, span).located(asking)
     views = selection.views([dimensions.column_of(dimension), "is_completed"], "NOT ifNull(is_completed, false)")
     rows = await asking.rows(
         f"SELECT {dimensions.text_of(dimension)} AS value, count() AS views"  # noqa: S608

@@ -75,6 +75,7 @@ class Files(Rows, Protocol):
 
 async def csv_pieces(asking: Rows, selection: Selection) -> AsyncIterator[bytes]:
     """Checks the size before the first piece, which is the header. Raises errors.Invalid for too many views."""
+    selection = await selection.located(asking)
     windows = await _windows(asking, selection, CSV_MAX_VIEWS)
     yield _lines([HEADER])
     for span in windows:
@@ -90,6 +91,7 @@ async def csv_pieces(asking: Rows, selection: Selection) -> AsyncIterator[bytes]
 
 async def parquet(asking: Files, selection: Selection) -> bytes:
     """Raises errors.Invalid for too many views."""
+    selection = await selection.located(asking)
     await _windows(asking, selection, PARQUET_MAX_VIEWS)
     return await asking.raw(
         f"SELECT {_columns()} FROM ({selection.views(_STORED, 'is_ended')})"  # noqa: S608 - our own names

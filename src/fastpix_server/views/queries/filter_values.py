@@ -12,7 +12,8 @@ VALUES_MAX = 1000
 
 async def filter_values(asking: Rows, selection: Selection, dimension: str) -> list[dict[str, Any]]:
     """The most frequent first; `count` is views, `uniqueCount` viewers."""
-    views = selection.views([dimensions.column_of(dimension), "viewer_id"])
+    selection = await selection.located(asking)
+    views = selection.views([dimensions.column_of(dimension), "viewer_hash"])
     rows = await asking.rows(
         f"SELECT {dimensions.text_of(dimension)} AS value, count() AS views, {UNIQUE_VIEWERS} AS viewers"  # noqa: S608
         f" FROM ({views}) GROUP BY value ORDER BY views DESC, value LIMIT {{limit:UInt32}}",

@@ -9,6 +9,7 @@ from fastpix_server.views.queries.selection import Rows, Selection, whole
 
 async def overall(asking: Rows, selection: Selection, metric: Metric, measurement: Measurement) -> dict[str, Any]:
     """`globalValue` is the same metric of all views of the span, whatever the filters."""
+    selection = await selection.located(asking)
     if not selection.filters:
         found = await _measure(asking, selection, metric, measurement)
         return {**found, "globalValue": found["value"]}
@@ -23,7 +24,7 @@ async def overall(asking: Rows, selection: Selection, metric: Metric, measuremen
 
 
 async def _measure(asking: Rows, selection: Selection, metric: Metric, measurement: Measurement) -> dict[str, Any]:
-    views = selection.views([*metric.needs, "watch_time", "playing_time", "viewer_id"])
+    views = selection.views([*metric.needs, "watch_time", "playing_time", "viewer_hash"])
     [row] = await asking.rows(
         f"SELECT {metric.measured(measurement)} AS value, sum(watch_time) AS watched, sum(playing_time) AS played,"  # noqa: S608
         f" count() AS views, {UNIQUE_VIEWERS} AS viewers FROM ({views})",

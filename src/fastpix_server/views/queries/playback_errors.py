@@ -12,7 +12,8 @@ ERRORS_MAX = 100
 
 async def playback_errors(asking: Rows, selection: Selection, limit: int) -> dict[str, Any]:
     """Each pair of code and message, the most frequent first. `limit` bounds `topErrors`; fractions are of all."""
-    needs = ["viewer_id", "has_error", "playback_failed", "error_code", "error_message", "error_context"]
+    selection = await selection.located(asking)
+    needs = ["viewer_hash", "has_error", "playback_failed", "error_code", "error_message", "error_context"]
     # The last error of a view stands for it.
     kinds = (
         "SELECT error_code AS code, error_message AS message, max(error_context) AS context, count() AS views,"  # noqa: S608
@@ -20,7 +21,7 @@ async def playback_errors(asking: Rows, selection: Selection, limit: int) -> dic
         f" FROM ({selection.views(needs, 'playback_failed')})"
         " GROUP BY code, message ORDER BY views DESC, code, message LIMIT {limit:UInt32}"
     )
-    everything = f"SELECT count() AS views, {UNIQUE_VIEWERS} AS viewers FROM ({selection.views(['viewer_id'])})"  # noqa: S608
+    everything = f"SELECT count() AS views, {UNIQUE_VIEWERS} AS viewers FROM ({selection.views(['viewer_hash'])})"  # noqa: S608
     rows, [total] = await asyncio.gather(
         asking.rows(kinds, {**selection.parameters, "limit": max(limit, ERRORS_MAX)}),
         asking.rows(everything, selection.parameters),

@@ -5,6 +5,7 @@ the views whose end is in the window: such a view is a failed one, so these are 
 """
 
 import asyncio
+import dataclasses
 from typing import Any
 
 from fastpix_server.views import dimensions, schema, spans
@@ -24,6 +25,7 @@ FAILED_MAX = 10_000
 
 async def realtime(asking: Rows, selection: Selection, minutes: int, now_s: float) -> dict[str, Any]:
     """`selection.span` is the window: `window(minutes, now_s)`. The last point of the series is the running minute."""
+    selection = await selection.located(asking)
     now, points, failures, videos = await asyncio.gather(
         _now(asking, selection, now_s),
         _viewers(asking, selection),
@@ -57,7 +59,8 @@ def window(minutes: int, now_s: float) -> Span:
 
 
 def _going_on(selection: Selection, now_s: float) -> Selection:
-    return Selection(selection.workspace_id, spans.last(ACTIVE_S, now_s), selection.filters)
+    # The window reaches at least as far, so what is known of its open rows holds here too.
+    return dataclasses.replace(selection, span=spans.last(ACTIVE_S, now_s))
 
 
 _NOT_OVER = "NOT ifNull(is_completed, false)"
@@ -67,7 +70,7 @@ async def _now(asking: Rows, selection: Selection, now_s: float) -> dict[str, in
     active = _going_on(selection, now_s)
     [row] = await asking.rows(
         f"SELECT count() AS views, {UNIQUE_VIEWERS} AS viewers"  # noqa: S608 - names of our own tables only
-        f" FROM ({active.views(['viewer_id', 'is_completed'], _NOT_OVER)})",
+        f" FROM ({active.views(['viewer_hash', 'is_completed'], _NOT_OVER)})",
         active.parameters,
     )
     return {"concurrentViews": row["views"], "concurrentViewers": row["viewers"]}
@@ -77,11 +80,11 @@ async def _viewers(asking: Rows, selection: Selection) -> dict[int, int]:
     """Distinct viewers of the views that went on in each minute."""
     first_ms, step_ms = selection.span.after_s * 1000, STEP_S * 1000
     rows = await asking.rows(
-        f"SELECT slot, {UNIQUE_VIEWERS} AS viewers FROM (SELECT viewer_id,"  # noqa: S608
+        f"SELECT slot, {UNIQUE_VIEWERS} AS viewers FROM (SELECT viewer_hash,"  # noqa: S608
         " arrayJoin(range(toUInt64(intDiv(greatest(toUnixTimestamp64Milli(assumeNotNull(view_start)),"
         " {first_ms:Int64}), {step_ms:Int64})),"
         " toUInt64(intDiv(toUnixTimestamp64Milli(view_end), {step_ms:Int64}) + 1))) AS slot"
-        f" FROM ({selection.views(['viewer_id'], 'view_start <= view_end')})) GROUP BY slot",
+        f" FROM ({selection.views(['viewer_hash'], 'view_start <= view_end')})) GROUP BY slot",
         {**selection.parameters, "first_ms": first_ms, "step_ms": step_ms},
     )
     return {row["slot"]: row["viewers"] for row in rows}
@@ -110,7 +113,7 @@ async def _errors(asking: Rows, selection: Selection) -> list[dict[str, Any]]:
 
 async def _videos(asking: Rows, selection: Selection, now_s: float) -> list[dict[str, Any]]:
     active = _going_on(selection, now_s)
-    views = active.views(["video_id", "video_title", "viewer_id", "is_completed"], _NOT_OVER)
+    views = active.views(["video_id", "video_title", "viewer_hash", "is_completed"], _NOT_OVER)
     rows = await asking.rows(
         f"SELECT {dimensions.text_of('video_id')} AS id, max(video_title) AS title, count() AS views,"  # noqa: S608
         f" {UNIQUE_VIEWERS} AS viewers FROM ({views}) GROUP BY id ORDER BY views DESC, id LIMIT {{top:UInt32}}",

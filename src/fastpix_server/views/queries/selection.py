@@ -8,8 +8,9 @@ import dataclasses
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Protocol
 
-from fastpix_server.views import filters, schema, scores
+from fastpix_server.views import filters, reading
 from fastpix_server.views.filters import Filter
+from fastpix_server.views.reading import Opened
 from fastpix_server.views.spans import Span
 
 Value = str | int | float | bool | None | Sequence[str] | Sequence[int]
@@ -27,6 +28,14 @@ class Selection:
     workspace_id: str
     span: Span
     filters: tuple[Filter, ...] = ()
+    opened: Opened | None = None
+
+    async def located(self, asking: Rows) -> "Selection":
+        """Knows where open views are. Comes before views(); what has it already stays as it is."""
+        if self.opened is not None:
+            return self
+        [row] = await asking.rows(reading.FIRST_OPEN, self.parameters)
+        return dataclasses.replace(self, opened=Opened(row["first_ms"] if row["rows"] else None))
 
     @property
     def parameters(self) -> dict[str, Value]:
@@ -35,12 +44,14 @@ class Selection:
         span = {"after": f"{self.span.after_s}.000", "before": f"{self.span.before_s}.000"}
         return {"workspace_id": self.workspace_id, **span, **bound}
 
-    def views(self, names: Iterable[str], more: str = "") -> str:
-        """SQL: these views, with `view_id`, `view_start`, `view_end` and `names`; `more` is a condition of ours."""
+    def views(self, names: Iterable[str], more: str = "", *, first: str = "") -> str:
+        """SQL: these views, with `view_id`, `view_start`, `view_end` and `names`; `more` is a condition of ours,
+        `first` an ORDER BY and LIMIT (reading.merged_views)."""
         condition, _ = filters.where(self.filters)
         wanted = [*names, *filters.columns(self.filters)]
         where = " AND ".join(filter(None, (condition, more)))
-        return schema.merged_views(wanted, extra=scores.SCORES, where=where)
+        assert self.opened is not None, "located() comes first"
+        return reading.merged_views(wanted, self.opened, self.span.after_s, where=where, first=first)
 
     def unfiltered(self) -> "Selection":
         return dataclasses.replace(self, filters=())

@@ -27,6 +27,7 @@ async def timeseries(
     length_s = INTERVALS_S[interval]
     if (selection.span.before_s - selection.span.after_s) / length_s > POINTS_MAX:
         raise Invalid(FieldError("groupBy", "gives too many points for this timespan"))
+    selection = await selection.located(asking)
     views = selection.views(metric.needs)
     rows = await asking.rows(
         "SELECT intDiv(toUnixTimestamp64Milli(view_end), {length_ms:Int64}) AS slot,"  # noqa: S608

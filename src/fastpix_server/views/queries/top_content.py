@@ -9,7 +9,8 @@ from fastpix_server.views.queries.selection import Rows, Selection
 
 async def top_content(asking: Rows, selection: Selection, limit: int) -> list[dict[str, Any]]:
     """By title, most views first; titles with as many views in order of the alphabet."""
-    views = selection.views(["video_title", "viewer_id"])
+    selection = await selection.located(asking)
+    views = selection.views(["video_title", "viewer_hash"])
     rows = await asking.rows(
         f"SELECT {dimensions.text_of('video_title')} AS title, count() AS views, {UNIQUE_VIEWERS} AS viewers"  # noqa: S608
         f" FROM ({views}) GROUP BY title ORDER BY views DESC, title LIMIT {{limit:UInt32}}",

@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 
 from fastpix_server.base import errors
-from fastpix_server.views import schema, scores
+from fastpix_server.views import reading, schema
 from fastpix_server.views.queries.selection import Row, Rows
 
 # The longest list of events in one answer: a day of pulses is 8,640.
@@ -121,7 +121,7 @@ async def view_detail(asking: Rows, workspace_id: str, view_id: str) -> dict[str
     parameters = {"workspace_id": workspace_id, "view_id": view_id}
     names = [*_COLUMNS, "is_ended", "fp_embed", "has_played"]
     found, events = await asyncio.gather(
-        asking.rows(schema.merged_view(names, extra=scores.SCORES), parameters),
+        asking.rows(reading.merged_view(names), parameters),
         asking.rows(
             # Rows that arrived twice are one event, whether the engine has merged them yet or not.
             "SELECT sequence, any(name) AS name, toUnixTimestamp64Milli(min(at)) AS at_ms,"  # noqa: S608

@@ -11,6 +11,7 @@ from typing import Any
 
 from fastpix_server.views.queries.breakdown import Paging
 from fastpix_server.views.queries.selection import Row, Rows, Selection
+from fastpix_server.views.spans import Span
 
 # What `orderBy` may say: the names of our columns, and those of the answer.
 ORDERS: Mapping[str, str] = {
@@ -35,6 +36,8 @@ ORDERS: Mapping[str, str] = {
     "QoeScore": "quality_of_experience_score",
 }
 DEFAULT_ORDER = "view_end"
+# How far the end of a view may move between the two steps.
+MOVES_MAX_S = 60
 _SHOWN = (
     "os_name",
     "browser_name",
@@ -50,20 +53,25 @@ _SHOWN = (
 
 async def view_list(asking: Rows, selection: Selection, paging: Paging) -> tuple[list[dict[str, Any]], int]:
     """The rows of the page, and how many views there are in all. Equal ones are in order of their ids."""
+    selection = await selection.located(asking)
     order = ORDERS[paging.order_by]
-    ids, [counted] = await asyncio.gather(
+    ordered = f"ORDER BY {order} {paging.direction} NULLS LAST, view_id"
+    found, [counted] = await asyncio.gather(
         asking.rows(
-            f"SELECT toString(view_id) AS id FROM ({selection.views([order])})"  # noqa: S608
-            f" ORDER BY {order} {paging.direction} NULLS LAST, view_id LIMIT {{limit:UInt32}} OFFSET {{skip:UInt64}}",
+            "SELECT toString(view_id) AS id, toUnixTimestamp64Milli(view_end) AS end_ms"  # noqa: S608
+            f" FROM ({selection.views([order], first=f'{ordered} LIMIT {{limit:UInt32}} + {{skip:UInt64}}')})"
+            f" {ordered} LIMIT {{limit:UInt32}} OFFSET {{skip:UInt64}}",
             {**selection.parameters, **paging.parameters},
         ),
         asking.rows(f"SELECT count() AS total FROM ({selection.views([])})", selection.parameters),  # noqa: S608
     )
-    places = {row["id"]: place for place, row in enumerate(ids)}
+    places = {row["id"]: place for place, row in enumerate(found)}
     if not places:
         return [], counted["total"]
-    # A view may have got another beacon since, so the span does not choose any more. The ids do.
-    chosen = dataclasses.replace(selection, filters=(), span=_wider(selection))
+    # A view may have got another beacon since: its end is later then, and filters do not choose any more. The ids do.
+    first_s = min(row["end_ms"] for row in found) // 1000
+    span = Span(first_s, selection.span.before_s + MOVES_MAX_S)
+    chosen = dataclasses.replace(selection, filters=(), span=span)
     rows = await asking.rows(
         "SELECT toString(view_id) AS id, * EXCEPT view_id"  # noqa: S608
         f" FROM ({chosen.views(_SHOWN, 'view_id IN {ids:Array(UUID)}')})",
@@ -71,10 +79,6 @@ async def view_list(asking: Rows, selection: Selection, paging: Paging) -> tuple
     )
     rows.sort(key=lambda row: places[row["id"]])
     return [_shown(row) for row in rows], counted["total"]
-
-
-def _wider(selection: Selection) -> Any:
-    return dataclasses.replace(selection.span, before_s=selection.span.before_s + 60)
 
 
 def _shown(row: Row) -> dict[str, Any]:

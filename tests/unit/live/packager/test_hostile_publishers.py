@@ -4,7 +4,7 @@ import asyncio
 import dataclasses
 
 import hypothesis.strategies as st
-from hypothesis import given, settings
+from hypothesis import given
 from tests import live_samples, playlist_rules
 
 from fastpix_server.engine import boxes
@@ -144,7 +144,6 @@ def check_records(by_name: dict[str, list[FinishedSegment]]) -> None:
                 assert abs(apart_s) < 0.05 or b.is_discontinuity or b.number == 0, (a.number, apart_s)
 
 
-@settings(max_examples=40)
 @given(st.lists(acts, min_size=1, max_size=6))
 def test_promises_are_kept_in_any_order_of_jumps_gaps_and_changes(acts: list[Act]):
     async def run() -> Session:

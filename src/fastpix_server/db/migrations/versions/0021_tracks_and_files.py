@@ -2,8 +2,8 @@
 
 from alembic import op
 
-revision = "0016_tracks"
-down_revision = "0014_alerts"
+revision = "0021_tracks_and_files"
+down_revision = "0018_playlists_and_storage"
 branch_labels = None
 depends_on = None
 

@@ -1,0 +1,1 @@
+"""Webhooks: endpoints of workspaces, and the signed delivery of events to them."""

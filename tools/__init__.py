@@ -1,0 +1,1 @@
+"""Programs for people who change this project; nothing of it is installed."""
