@@ -26,7 +26,7 @@ async def borrow(shop: Shop, target: Target, rendition: str, k: int) -> bool:
         segment = _retimed(target.plan, k, await shop.objects.get(f"{lender.place}/{rendition}/{position}.m4s"))
     except (ObjectMissing, FragmentError):
         return False
-    await shop.objects.put(target.segment_key(rendition, k), segment)
+    await shop.put(target.id, target.segment_key(rendition, k), segment)
     made_total.labels("video", "borrowed").inc()
     return True
 
