@@ -162,7 +162,7 @@ async def test_every_operation_answers_as_the_document_says(api, document):
     on.check("cancel-upload", 400, await http.put(f"/on-demand/upload/{upload['uploadId']}/cancel"))
     await live_answers(api, on, http)
     await _webhook_answers(api, on, http)
-    await playlist_answers(on, http, made["id"])
+    await playlist_answers(on, http, media["id"])
     on.check("delete-media", 200, await http.delete(path))
     on.check("create-media", 422, await http.post("/on-demand", json={}))
     on.check("list-media", 422, await http.get("/on-demand?limit=0"))

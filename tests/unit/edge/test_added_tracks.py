@@ -200,7 +200,7 @@ async def test_an_encrypted_id_shows_an_added_sound_only_encrypted(stage: Playin
     shown = await stage.publish(source, await planned(source), access_policy="drm", workspace_id=workspace.id)
     edge = await stage.edge()
     await stage.maker()
-    kid = await add_key(stage, shown.workspace_id, pair("first"))
+    kid = await add_key(stage, shown.workspace_id, pair())
     await add_sound(stage, shown, tone(tmp_path / "a.wav", 440, 4), Label("de", "Deutsch"))
     text = token(claims(shown.playback_id, kid=kid), kid=kid)
     [group] = medias((await edge.get(f"/{shown.playback_id}.m3u8?token={text}")).text)

@@ -12,6 +12,7 @@ from tests.airing import on_air
 from tests.planned import planned
 from tests.playing import Playing, Published
 
+from fastpix_server.access import service as access
 from fastpix_server.edge import downloads
 from fastpix_server.edge.downloads import disposition
 from fastpix_server.live import recordings
@@ -154,7 +155,9 @@ async def test_a_moving_picture_is_bounded(stage: Playing) -> None:
 
 
 async def test_recordings_have_moving_pictures_too(stage: Playing) -> None:
-    spec = live_segments.spec()
+    async with stage.db.unit() as tx:
+        workspace = await access.create_workspace(tx, name="Ours")
+    spec = live_segments.spec(workspace_id=workspace.id)
     recorder = Recorder(stage.db, stage.storage.objects, spec, media_policy="public")
     for segment in live_segments.session():
         recorder.on_segment(segment)

