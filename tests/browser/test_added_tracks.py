@@ -29,8 +29,9 @@ async def test_added_tracks_are_in_the_menu_after_a_reload_and_can_be_chosen(
     await add_sound(stage, film, tone(tmp_path / "a.wav", 440, 16), Label("de", "Deutsch"))
     await add_text(stage, film, Label("fr", "Fran\u00e7ais"))
     # What plays goes on, with the URLs that it has.
-    await watching.do("v.muted = true; await v.play();")
+    await watching.do("v.muted = true; v.play();")
     await watching.wait("v.currentTime > 1")
+    await watching.page.close()
     watching = await watch(browser, base, film, engine)  # a viewer of its own: nothing of the old manifest is cached
     await watching.wait("p.firstFrameMs !== null")
     assert await watching.do("return p.session.texts().map((t) => t.label);") == ["Fran\u00e7ais"]
@@ -40,7 +41,8 @@ async def test_added_tracks_are_in_the_menu_after_a_reload_and_can_be_chosen(
     asked: list[str] = []
     watching.page.on("request", lambda request: asked.append(request.url))
     await watching.do(f"p.session.setText(0); p.session.setAudio({sounds.index('Deutsch')});")
-    await watching.do("v.muted = true; v.currentTime = 1.2; await v.play();")
+    await watching.wait(f"p.session.audios()[{sounds.index('Deutsch')}].isActive")
+    await watching.do("v.muted = true; v.play();")
     await watching.wait(f"{SHOWN}.some((c) => c.text === 'one')")
     await watching.wait(f"v.currentTime > 9 && {SHOWN}.some((c) => c.text === 'two')")
     cues = await watching.do(

@@ -95,7 +95,7 @@ def test_an_order_is_read_out_of_all_inputs_and_survives_its_storage():
         ({"type": "audio"}, ("audio",)),
         ({"type": "audio", "imposeTracks": [{"url": "https://a.b/c", "startTime": 2, "endTime": 2}]},
          ("audio", "imposeTracks", 0, "endTime")),
-        ({"type": "subtitle", "url": "https://a.b/c"}, ("subtitle",)),
+        ({"type": "subtitle", "url": "https://a.b/c", "languageName": "x"}, ("subtitle", "languageCode")),
     ],
 )  # fmt: skip
 def test_what_makes_no_sense_in_an_input_is_named(item, place):
