@@ -9,7 +9,7 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 
 from fastpix_server.base import log
-from fastpix_server.base.errors import SourceFault
+from fastpix_server.base.errors import ServiceFault, SourceFault
 from fastpix_server.db.pool import Database
 from fastpix_server.engine.plan import AudioRendition, VideoRendition
 from fastpix_server.engine.static_file import Part, join
@@ -134,10 +134,21 @@ class FileJobs:
             parts = []
             for k, (owner, rendition) in enumerate(wanted):
                 path = folder / f"{k}.mp4"
-                await assembling.planned(self._storage.objects, owner, rendition.name, path)
+                await self._assemble(owner, rendition.name, path)
                 parts.append(Part(path, 0))
             await join(parts, out)
         return None if video is None else (video.width, video.height)
+
+    async def _assemble(self, owner: Target, rendition: str, path: Path) -> None:
+        """What was stored once may have been dropped to make room: then the fill makes it again."""
+        try:
+            await assembling.planned(self._storage.objects, owner, rendition, path)
+        except ServiceFault as fault:
+            if fault.code != assembling.MISSING:
+                raise
+            async with self._db.unit() as tx:
+                await playback.schedule_fill(tx, owner.id)
+            raise _NotYet from fault
 
     async def _from_recording(
         self, target: RecordedTarget, kind: FileKind, folder: Path, out: Path

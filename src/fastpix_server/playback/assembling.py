@@ -16,6 +16,7 @@ from fastpix_server.playback.recording import Facts
 from fastpix_server.playback.targets import RecordedTarget
 from fastpix_server.storage.port import ObjectMissing, ObjectStore
 
+MISSING = "segment_missing"  # code of the fault of a stored part that is not there
 _STSD = (b"moov", b"trak", b"mdia", b"minf", b"stbl", b"stsd")
 
 
@@ -95,7 +96,7 @@ async def _get(objects: ObjectStore, key: str) -> bytes:
     try:
         return await objects.get(key)
     except ObjectMissing as missing:
-        raise ServiceFault("segment_missing", "A stored part of the media is missing.") from missing
+        raise ServiceFault(MISSING, "A stored part of the media is missing.") from missing
 
 
 async def _write(out: Path, pieces: AsyncIterator[bytes]) -> None:

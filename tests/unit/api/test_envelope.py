@@ -179,7 +179,7 @@ async def test_a_malformed_playback_id_is_a_bad_field_in_path_and_query(api):
 
 @pytest.mark.parametrize(
     "path",
-    ["/", "/nothing", "/on-demand/playlist", "/live", "/data"],
+    ["/", "/nothing", "/on-demand/upload", "/live", "/data"],
 )
 async def test_a_path_that_is_no_operation_is_not_found_in_the_envelope(api, path):
     answer = await api.http.get(path)

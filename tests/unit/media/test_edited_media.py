@@ -145,7 +145,11 @@ async def test_segments_that_a_cut_does_not_touch_are_taken_over_from_the_source
         {"type": "video", "url": f"fp_mediaId://{source.id}", "startTime": 1, "expungeSegments": ["5.6-6"]}
     )
     target = await editing.target(clip.id)
-    shop = SimpleNamespace(objects=editing.storage.objects)
+
+    async def put(_target_id: str, key: str, data: bytes) -> None:
+        await editing.storage.objects.put(key, data)
+
+    shop = SimpleNamespace(objects=editing.storage.objects, put=put)
     count = target.plan.timeline.segment_count
     borrowed = [k for k in range(count) if await borrow(shop, target, rung.name, k)]
     # The source is cut every 40 frames: whole ones are [40, 160) and [200, 240).

@@ -68,7 +68,8 @@ def test_an_order_is_read_out_of_all_inputs_and_survives_its_storage():
     assert (order.marks[0].x_margin, order.marks[0].y_margin) == (Length(0.1, "part"), Length(40, "pixels"))
     assert (order.marks[0].width, order.marks[0].height, order.marks[0].opacity) == (Length(0.25, "part"), None, 0.8)
     assert order.overlays == (Overlay(6, 3.0, None, 1.0, 2.0),)
-    assert order.events == ["intro", "outro", "expungeSegments", "segments", "swapTrack", "imposeTracks"]
+    names = ("intro", "outro", "expungeSegments", "segments", "swapTrack", "imposeTracks")
+    assert order.events == [f"video.media.{name}.ready" for name in names]
     assert from_json(json.loads(json.dumps(to_json(order)))) == order
     stored = settings.model_dump(by_alias=True, mode="json", exclude_none=True)
     assert PushMediaSettings.model_validate(stored) == settings
