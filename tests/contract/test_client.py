@@ -1,5 +1,6 @@
 """Our Python client, both of its kinds, over HTTP against a whole running platform: every operation that it has."""
 
+import asyncio
 import datetime
 import hashlib
 import os
@@ -8,8 +9,10 @@ import signal
 import subprocess
 import sys
 import textwrap
+import threading
 import uuid
 from collections.abc import Awaitable, Callable
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import httpx
@@ -228,10 +231,35 @@ async def _storage(both: Both, media: types.Media) -> None:
     assert found.total_bytes >= sum(one.total_bytes for one in found.media)
 
 
+class _Receiver(BaseHTTPRequestHandler):
+    """Takes whatever a webhook sends."""
+
+    def do_POST(self) -> None:
+        self.rfile.read(int(self.headers["Content-Length"]))
+        self.send_response(200)
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+    def log_message(self, *said: object) -> None:
+        pass
+
+
 async def _webhooks(both: Both, media: types.Media) -> None:
+    with ThreadingHTTPServer(("127.0.0.1", 0), _Receiver) as receiver:
+        threading.Thread(target=receiver.serve_forever, daemon=True).start()
+        try:
+            await _webhook(both, f"http://127.0.0.1:{receiver.server_port}/hook")
+        finally:
+            receiver.shutdown()
+
+
+async def _webhook(both: Both, url: str) -> None:
     call, hooks = both.call, both.client.webhooks
-    made = await call(hooks.create, url="http://127.0.0.1:9/hook", name="mine")
+    made = await call(hooks.create, url=url, name="mine")
     one = {"webhook_id": made.id}
+    async with asyncio.timeout(60):
+        while (await call(hooks.get, **one)).status != "active":  # noqa: ASYNC110 - nobody tells
+            await asyncio.sleep(0.1)
     assert made.signing_secret
     assert made.id in [hook.id for hook in await both.items(hooks.list(limit=50))]
     assert (await call(hooks.get, **one)).signing_secret is None

@@ -68,7 +68,7 @@ async def test_a_source_whose_key_frames_are_not_known_gives_exact_tiles() -> No
     plan = plan_for(source, "30", indexed=False)
     shown = sprites.layout(plan, 2)
     assert not any(place.offset_s == 0 for place in sprites.places(plan, shown))
-    tiles = await sprites._sought(plan, source, shown)
+    tiles = await sprites._sought(plan, [source], shown)
     data = b"".join(tiles)
     assert len(data) == shown.count * shown.tile_width * shown.tile_height * 3
 
@@ -90,9 +90,9 @@ async def test_a_hole_in_the_source_is_a_black_tile_and_moves_no_other(tmp_path:
     whole[half:end] = bytes(end - half)
     broken = tmp_path / "broken.mp4"
     broken.write_bytes(whole)
-    tiles = await sprites._sought(plan, broken, shown)
+    tiles = await sprites._sought(plan, [broken], shown)
     assert len(tiles) == shown.count
-    good = await sprites._sought(plan, source, shown)
+    good = await sprites._sought(plan, [source], shown)
     assert tiles[0] == good[0]
     assert not tiles[-1] or tiles[-1] != good[-1]  # damaged, or not there at all
     made = Image.open(io.BytesIO(await sprites.sheet(plan, broken, shown, "jpg")))

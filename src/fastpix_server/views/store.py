@@ -48,11 +48,11 @@ class Look:
     @property
     def steps(self) -> str:
         """SQL: `workspace_id`, `view_id` and the `action` that keeps the slot from being dropped, '' for none; `at` is
-        when the view's newest finished row was made."""
+        when the view's newest finished row was made. Slots may be carried in any order: each one that was is named."""
         begin_s = self.slot.begin_s
         chosen = f"(workspace_id, view_id) IN (SELECT workspace_id, view_id FROM {ROWS} WHERE slot = {begin_s})"  # noqa: S608
         opened = (
-            "SELECT workspace_id, view_id, max(slot) AS newest, max(carries) AS carried,"  # noqa: S608
+            "SELECT workspace_id, view_id, max(slot) AS newest, groupUniqArray(carries) AS carried,"  # noqa: S608
             " ifNull(max(is_completed), false)"
             f" OR max(last_event_at) < toDateTime64({self.now_s - SILENCE_S}, 3, 'UTC') AS is_over"
             f" FROM {ROWS} WHERE {chosen} GROUP BY workspace_id, view_id"
@@ -65,7 +65,8 @@ class Look:
         return (
             "SELECT o.workspace_id AS workspace_id, o.view_id AS view_id, f.at AS at,"  # noqa: S608
             f" multiIf(f.rows > 1, '{FORGET_OLDER}', f.covers > {begin_s}, '',"
-            f" o.is_over AND o.newest < {self.closed_s}, '{FINISH}', o.carried < {begin_s}, '{CARRY}', '') AS action"
+            f" o.is_over AND o.newest < {self.closed_s}, '{FINISH}',"
+            f" NOT has(o.carried, {begin_s}), '{CARRY}', '') AS action"
             f" FROM ({opened}) AS o LEFT JOIN ({finished}) AS f"
             " ON o.workspace_id = f.workspace_id AND o.view_id = f.view_id"
         )

@@ -63,13 +63,13 @@ def ddl(options: TableOptions) -> tuple[str, ...]:
     """CREATE statements that may be run again at any time."""
     on_cluster = f" ON CLUSTER `{options.cluster}`" if options.cluster else ""
     columns = ", ".join(f"{column.name} {column.stored_type}" for column in COLUMNS)
-    # `carries`: the slot from which a row was carried to this one.
+    # `carries`: the slot from which a row was carried to this one; in the key, so that merges keep each of them apart.
     rows = (
         f"CREATE TABLE IF NOT EXISTS {ROWS}{on_cluster} (workspace_id UUID, hour DateTime('UTC'), view_id UUID,"
-        f" {columns}, {_SLOT}, carries SimpleAggregateFunction(max, UInt32),"
+        f" {columns}, {_SLOT}, carries UInt32,"
         " INDEX by_view view_id TYPE bloom_filter(0.01) GRANULARITY 1)"
         f" ENGINE = {_engine('AggregatingMergeTree', '', options)} PARTITION BY slot"
-        f" ORDER BY (workspace_id, hour, view_id, slot){_ttl('hour', options)}{_settings(options)}"
+        f" ORDER BY (workspace_id, hour, view_id, slot, carries){_ttl('hour', options)}{_settings(options)}"
     )
     kept = ", ".join(f"{name} {kind}" for name, kind in columns_ddl().items())
     finished = (

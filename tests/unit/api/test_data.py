@@ -258,8 +258,8 @@ async def test_a_view_that_goes_on_has_no_end_yet(api, watch):
 
 
 async def test_an_hour_of_silence_ends_a_view(api, watch):
-    watch(is_completed=False, end_ms=(NOW_S - 3601) * 1000)
-    watch(is_completed=False, end_ms=(NOW_S - 3000) * 1000)
+    watch(is_completed=False, end_ms=(int(time.time()) - 3601) * 1000)
+    watch(is_completed=False, end_ms=(int(time.time()) - 3000) * 1000)
     rows = await data(api, f"viewlist?{WIDE}")
     assert [row["viewEndTime"] is None for row in rows] == [False, True]
 

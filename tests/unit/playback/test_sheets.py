@@ -69,9 +69,9 @@ async def test_a_sheet_is_made_once_for_everybody_and_kept(
     calls = []
     real = sprites.sheet
 
-    async def counted(*args: object) -> bytes:
+    async def counted(*args: object, **named: object) -> bytes:
         calls.append(args)
-        return await real(*args)  # type: ignore[arg-type]
+        return await real(*args, **named)  # type: ignore[arg-type]
 
     monkeypatch.setattr(sprites, "sheet", counted)
     edges = [await stage.edge(), await stage.edge()]
