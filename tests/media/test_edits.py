@@ -1,5 +1,6 @@
 """Cuts and joins: every frame and every sample of the timeline is the one that the edit list names."""
 
+import itertools
 import re
 import subprocess
 from fractions import Fraction
@@ -21,6 +22,7 @@ from fastpix_server.engine.plan import Plan
 from fastpix_server.engine.probe import probe
 from fastpix_server.engine.run import run
 from fastpix_server.engine.splice import make_edited_plan, whole
+from fastpix_server.engine.timeline import Timeline
 from fastpix_server.engine.watermark import Picture
 from fastpix_server.playback.artifacts import MovingPicture
 from fastpix_server.playback.stills import moving_picture_of_edit
@@ -282,3 +284,17 @@ async def test_a_moving_picture_of_an_edit_jumps_where_the_edit_does(tmp_path: P
     found = footage.frame_numbers("-i", str(made)).tolist()
     assert len(found) == 10
     assert max(abs(f - e) for f, e in zip(found, expected, strict=True)) <= 1
+
+
+def test_long_sounds_are_measured_in_stretches_that_do_not_overlap():
+    frames_of = 25 * 2
+    cuts = tuple(range(0, 25 * 3600 + 1, frames_of))
+    long = Timeline(Fraction(25), 12800, 512, cuts, RATE_HZ, tuple(0 for _ in cuts))
+    ranges = loudness.measured_ranges(long)
+    assert len(ranges) == loudness.SAMPLES
+    assert all(end <= first for (_, end), (first, _) in itertools.pairwise(ranges))
+    assert sum(end - first for first, end in ranges) * 2 <= loudness.SAMPLES * (loudness.SAMPLE_S + 4)
+    assert ranges[0][0] < 600
+    assert ranges[-1][1] > 1200
+    short = Timeline(Fraction(25), 12800, 512, cuts[:31], RATE_HZ, tuple(0 for _ in cuts[:31]))
+    assert loudness.measured_ranges(short) == [(0, 30)]
