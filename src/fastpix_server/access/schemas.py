@@ -5,19 +5,10 @@ from typing import Annotated
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from fastpix_server.access.model import ALL, PERMISSIONS
-from fastpix_server.base.fields import refused
+from fastpix_server.base.fields import Name, refused
 
-NAME_MAX_CHARS = 255  # as titles (contract section 1)
 # Each permission once and `*`; repetitions are harmless, so there is some room.
 PERMISSIONS_MAX = 32
-
-
-def _name(value: str) -> str:
-    if not value.strip():
-        raise refused("must not be empty")
-    if len(value) > NAME_MAX_CHARS:
-        raise refused(f"must be at most {NAME_MAX_CHARS} characters")
-    return value
 
 
 def _permission(value: str) -> str:
@@ -35,7 +26,7 @@ def _at_least_one(value: list[str]) -> list[str]:
 class NewAccessToken(BaseModel):
     model_config = ConfigDict(strict=True)
 
-    name: Annotated[str, AfterValidator(_name)] = Field(description="For people: what uses it.")
+    name: Name = Field(description="For people: what uses it.")
     permissions: Annotated[
         list[Annotated[str, AfterValidator(_permission), Field(json_schema_extra={"enum": [ALL, *PERMISSIONS]})],],
         Field(max_length=PERMISSIONS_MAX),

@@ -1,9 +1,12 @@
 """Checks of request fields whose words reach the caller as they are: `must be between 60 and 1800`."""
 
+from typing import Annotated
+
 from pydantic import AfterValidator
 from pydantic_core import PydanticCustomError
 
 CONTRACT = "contract"  # type of the errors made here: their text is already the contract's
+NAME_MAX_CHARS = 255  # as titles (contract section 1)
 
 
 def refused(message: str, *, below: str = "", named: str = "") -> PydanticCustomError:
@@ -23,3 +26,15 @@ def between(low: int, high: int) -> AfterValidator:
         return value
 
     return AfterValidator(check)
+
+
+def _name(value: str) -> str:
+    if not value.strip():
+        raise refused("must not be empty")
+    if len(value) > NAME_MAX_CHARS:
+        raise refused(f"must be at most {NAME_MAX_CHARS} characters")
+    return value
+
+
+# What people call a thing of theirs.
+Name = Annotated[str, AfterValidator(_name)]

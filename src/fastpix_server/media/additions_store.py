@@ -16,19 +16,21 @@ async def insert_track(tx: Tx, media_id: str, track: Track) -> None:
             " version) select :id, :media_id, greatest(coalesce(max(position) + 1, :first), :first), :type, :status,"
             " :language_code, :language_name, :title, :url, :version from media_tracks where media_id = :media_id"
         ),
-        {
-            "id": track.id,
-            "media_id": media_id,
-            "first": _FIRST_ADDED,
-            "type": track.type,
-            "status": track.status,
-            "language_code": track.language_code,
-            "language_name": track.language_name,
-            "title": track.title,
-            "url": track.url,
-            "version": track.version,
-        },
+        {**_values(track), "media_id": media_id, "first": _FIRST_ADDED, "type": track.type},
     )
+
+
+def _values(track: Track) -> dict[str, object]:
+    """Everything of it that can change, and its id."""
+    return {
+        "id": track.id,
+        "status": track.status,
+        "language_code": track.language_code,
+        "language_name": track.language_name,
+        "title": track.title,
+        "url": track.url,
+        "version": track.version,
+    }
 
 
 async def media_of_track(tx: Tx, track_id: str) -> str | None:
@@ -44,15 +46,7 @@ async def save_track(tx: Tx, track: Track) -> None:
             "update media_tracks set status = :status, language_code = :language_code, language_name = :language_name,"
             " title = :title, url = :url, version = :version where id = :id"
         ),
-        {
-            "id": track.id,
-            "status": track.status,
-            "language_code": track.language_code,
-            "language_name": track.language_name,
-            "title": track.title,
-            "url": track.url,
-            "version": track.version,
-        },
+        _values(track),
     )
 
 

@@ -6,20 +6,12 @@ by the licence endpoints alone.
 """
 
 import secrets
-from typing import Protocol
 
 from fastpix_server.base import errors, ids
+from fastpix_server.base.seals import Seals
 from fastpix_server.db.pool import Tx
 from fastpix_server.engine.protect import IV_BYTES, KEY_BYTES, ContentKey
 from fastpix_server.playback import store
-
-
-class Seals(Protocol):
-    """What the master key does for values at rest; `aad` binds a value to its place."""
-
-    def seal(self, plain: bytes, aad: str) -> bytes: ...
-    def open(self, sealed: bytes, aad: str) -> bytes: ...
-
 
 _seals: Seals | None = None
 

@@ -12,6 +12,7 @@ from fastpix_server.views.schema import (
     BY_NAME,
     COLUMNS,
     DERIVED_BY_NAME,
+    GIVEN_OR_DETECTED,
     LAST_PREFIX_CHARS,
     PLACE,
     Column,
@@ -38,22 +39,7 @@ KNOWN_FINISHED: Mapping[str, Derived] = {**KNOWN, "is_ended": Derived("is_ended"
 # Derived values that are kept, with their type: those that take more time to compute than to read.
 KEPT: Mapping[str, str] = {
     **dict.fromkeys((name for name in PLACE if name not in ("latitude", "longitude")), _WORD),
-    **dict.fromkeys(
-        (
-            "browser_name",
-            "browser_version",
-            "os_name",
-            "os_version",
-            "device_name",
-            "device_model",
-            "device_manufacturer",
-            "device_type",
-            "cdn",
-            "player_resolution",
-            "video_id",
-        ),
-        _WORD,
-    ),
+    **dict.fromkeys((*GIVEN_OR_DETECTED, "player_resolution", "video_id"), _WORD),
     "viewer_hash": "UInt64",
     "average_bitrate": "Nullable(Float64)",
     "startup_score": "Nullable(Float64)",

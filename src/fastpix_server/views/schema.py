@@ -278,25 +278,25 @@ _AVERAGE_BITRATE = (
     f" arraySum(arrayMap((s, b) -> s * toFloat64(b), {_SPANS}, {_POINTS}.2)) / arraySum({_SPANS})))"
 )
 
+# What the player may say, and what we find out where it does not.
+GIVEN_OR_DETECTED = (
+    "browser_name",
+    "browser_version",
+    "os_name",
+    "os_version",
+    "device_name",
+    "device_model",
+    "device_manufacturer",
+    "device_type",
+    "cdn",
+)
+
 DERIVED: tuple[Derived, ...] = (
     *(
         Derived(name, f"splitByChar('\\t', place)[{position}]", ("place",))
         for position, name in enumerate(PLACE, start=1)
     ),
-    *(
-        _prefers(name, f"given_{name}", f"detected_{name}")
-        for name in (
-            "browser_name",
-            "browser_version",
-            "os_name",
-            "os_version",
-            "device_name",
-            "device_model",
-            "device_manufacturer",
-            "device_type",
-            "cdn",
-        )
-    ),
+    *(_prefers(name, f"given_{name}", f"detected_{name}") for name in GIVEN_OR_DETECTED),
     _prefers("viewer_id", "given_viewer_id", "fp_viewer_id"),
     # To count viewers by: sets of numbers are several times quicker than sets of texts. Two of a million viewers have
     # the same number once in 40 million times.

@@ -7,21 +7,12 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 
-from fastpix_server.base.fields import between, refused
+from fastpix_server.base.fields import Name, between, refused
 from fastpix_server.webhooks import signing
 
-NAME_MAX_CHARS = 255  # as titles (contract section 1)
 URL_MAX_CHARS = 2048  # what browsers and proxies are sure to take
 GRACE_S = 86_400  # a day: every program of the owner is deployed anew within one
 GRACE_MAX_S = 7 * 86_400
-
-
-def _name(value: str) -> str:
-    if not value.strip():
-        raise refused("must not be empty")
-    if len(value) > NAME_MAX_CHARS:
-        raise refused(f"must be at most {NAME_MAX_CHARS} characters")
-    return value
 
 
 def _url(value: str) -> str:
@@ -59,7 +50,6 @@ def read_moment(value: str) -> datetime:
         raise refused("is invalid") from None
 
 
-Name = Annotated[str, AfterValidator(_name)]
 Url = Annotated[str, AfterValidator(_url), Field(json_schema_extra={"format": "uri"})]
 Secret = Annotated[str, AfterValidator(_secret)]
 Moment = Annotated[str, AfterValidator(_moment), Field(json_schema_extra={"format": "date-time"})]

@@ -6,11 +6,12 @@ transaction. Nothing here waits for a receiver: probes and deliveries are the co
 """
 
 import datetime
-from typing import Any, Protocol
+from typing import Any
 
 from prometheus_client import Counter
 
 from fastpix_server.base import clock, errors, ids, log
+from fastpix_server.base.seals import Seals
 from fastpix_server.db.notify import notify
 from fastpix_server.db.pool import Tx
 from fastpix_server.outbox import events
@@ -32,13 +33,6 @@ _NOT_REPLAYED = (TEST,)
 
 _log = log.get(__name__)
 _disabled = Counter("fastpix_webhooks_disabled", "Endpoints that were switched off because they failed.", ["cause"])
-
-
-class Seals(Protocol):
-    """What the master key does for values at rest; `aad` binds a value to its place."""
-
-    def seal(self, plain: bytes, aad: str) -> bytes: ...
-    def open(self, sealed: bytes, aad: str) -> bytes: ...
 
 
 _seals: Seals | None = None

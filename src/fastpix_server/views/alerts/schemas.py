@@ -8,23 +8,14 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 
 from fastpix_server.base import errors
-from fastpix_server.base.fields import between, refused
+from fastpix_server.base.fields import Name, between, refused
 from fastpix_server.views import filters, metrics
 
-NAME_MAX_CHARS = 255  # as titles (contract section 1)
 URL_MAX_CHARS = 8192
 FILTERS_MAX = 20  # a rule with more is better off as several
 WINDOW_MIN_MINUTES, WINDOW_MAX_MINUTES = 5, 1440
 VIEWS_MAX = 1_000_000_000
 _METRICS = tuple(metric.id for metric in metrics.METRICS)
-
-
-def _name(value: str) -> str:
-    if not value.strip():
-        raise refused("must not be empty")
-    if len(value) > NAME_MAX_CHARS:
-        raise refused(f"must be at most {NAME_MAX_CHARS} characters")
-    return value
 
 
 def _metric(value: str) -> str:
@@ -62,7 +53,6 @@ def _url(value: str | None) -> str | None:
     return value
 
 
-Name = Annotated[str, AfterValidator(_name)]
 Threshold = Annotated[float, AfterValidator(_finite)]
 
 
@@ -87,6 +77,6 @@ class ChangedAlert(BaseModel):
 
     model_config = ConfigDict(strict=True, alias_generator=to_camel, populate_by_name=True)
 
-    name: Annotated[str, AfterValidator(_name)] | None = None
+    name: Name | None = None
     threshold: Annotated[float, AfterValidator(_finite)] | None = None
     is_enabled: bool | None = None

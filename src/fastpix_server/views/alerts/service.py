@@ -7,10 +7,11 @@ lies in the database only under the master key, bound to its row, and is shown o
 import base64
 import dataclasses
 import secrets
-from typing import Any, Protocol
+from typing import Any
 
 from fastpix_server.access import service as access
 from fastpix_server.base import clock, errors, ids
+from fastpix_server.base.seals import Seals
 from fastpix_server.db.pool import Tx
 from fastpix_server.jobs import queue
 from fastpix_server.outbox import events
@@ -24,13 +25,6 @@ DELIVER_JOB = "views.deliver_alert"
 # Each is a query a minute; a team that watches every country of every product has a few dozen.
 ALERTS_MAX = 100
 _SECRET_BYTES = 32  # contract section 4
-
-
-class Seals(Protocol):
-    """What the master key does for values at rest; `aad` binds a value to its place."""
-
-    def seal(self, plain: bytes, aad: str) -> bytes: ...
-    def open(self, sealed: bytes, aad: str) -> bytes: ...
 
 
 _seals: Seals | None = None
