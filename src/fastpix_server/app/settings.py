@@ -74,6 +74,7 @@ VARIABLES: Mapping[str, str] = {
     "FASTPIX_FFMPEG": "from the installed wheel",
     "FASTPIX_FFPROBE": "from the installed wheel",
     "FASTPIX_LOG_LEVEL": "info",
+    "FASTPIX_FAULTS": "none",
     # They belong to clients (the official SDKs read them); one environment often serves both.
     "FASTPIX_BASE_URL": "ignored by the server",
     "FASTPIX_WEBHOOK_SECRET": "ignored by the server",
@@ -211,6 +212,7 @@ class Settings:
     fills_in_background: bool
     cache_max_bytes: int  # 0: no quota
     log_level: str
+    faults: str  # the folder of switches (app/faults.py); empty: there are none
 
 
 def require_database_url(settings: Settings) -> str:
@@ -275,6 +277,7 @@ def _read(reader: "_Reader") -> Settings:
         fills_in_background=reader.choice("FASTPIX_BACKGROUND_FILL", True, {"on": True, "off": False}),
         cache_max_bytes=reader.number("FASTPIX_CACHE_MAX_BYTES", 0, 0, _MAX_CACHE_BYTES),
         log_level=reader.choice("FASTPIX_LOG_LEVEL", "info", {level: level for level in log.LEVELS}),
+        faults=reader.parsed("FASTPIX_FAULTS", "", values.folder),
     )
 
 

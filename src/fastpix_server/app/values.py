@@ -124,6 +124,13 @@ def file(text: str) -> str:
     return str(path)
 
 
+def folder(text: str) -> str:
+    path = Path(text).expanduser().absolute()
+    if not (path.is_dir() and os.access(path, os.R_OK | os.W_OK)):
+        raise ValueError(f"is {text!r}: give the path of a folder that can be read and written, or leave it unset.")
+    return str(path)
+
+
 def username(text: str) -> str:
     if _USERNAME.fullmatch(text) is None:
         raise ValueError("must be 1 to 255 printable characters without spaces or colons.")

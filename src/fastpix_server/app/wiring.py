@@ -4,7 +4,7 @@ Rooms are imported inside the functions that need them, so that a role loads onl
 """
 
 import dataclasses
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -85,7 +85,7 @@ def make_api(platform: Platform) -> "ASGIApp":
     from fastpix_server.api.context import ApiContext
 
     settings = platform.settings
-    return create_api(
+    app = create_api(
         ApiContext(
             db=platform.db,
             storage=platform.storage,
@@ -101,6 +101,12 @@ def make_api(platform: Platform) -> "ASGIApp":
             video_data=platform.clickhouse,
         )
     )
+    if settings.faults:
+        from fastpix_server.api import errors
+        from fastpix_server.app import faults
+
+        return faults.FaultyApp(app, faults.Switches(settings.faults), errors.answer)
+    return app
 
 
 def make_intake(platform: Platform) -> "Intake | None":
@@ -135,7 +141,7 @@ def make_edge(platform: Platform, client: "aiohttp.ClientSession", intake: "Inta
 
     urls = platform.settings.urls
     origins = Origins(client, make_origin_auth(platform), platform.db)
-    return create_edge(
+    app = create_edge(
         EdgeContext(
             db=platform.db,
             listener=platform.listener,
@@ -151,6 +157,12 @@ def make_edge(platform: Platform, client: "aiohttp.ClientSession", intake: "Inta
             intake=intake,
         )
     )
+    if platform.settings.faults:
+        from fastpix_server.app import faults
+        from fastpix_server.edge import errors
+
+        return faults.FaultyApp(app, faults.Switches(platform.settings.faults), errors.answer)
+    return app
 
 
 def _licence_servers(settings: Settings) -> "LicenceServers":
@@ -180,8 +192,6 @@ def make_origin_client() -> "aiohttp.ClientSession":
 
 def make_push(platform: Platform) -> "MakePush":
     """Simulcast goes where URL inputs may go."""
-    from collections.abc import Callable
-
     from fastpix_server.base.guard import AddressPolicy
     from fastpix_server.live.push import Push
     from fastpix_server.live.push_line import parse
@@ -221,7 +231,21 @@ def make_courier(platform: Platform) -> "Courier":
     async def name_of(tx: Tx, workspace_id: str) -> str:
         return (await access.get_workspace(tx, workspace_id)).name
 
-    return Courier(platform.db, platform.listener, AddressPolicy(platform.settings.fetch.allow_cidrs), name_of)
+    policy = AddressPolicy(platform.settings.fetch.allow_cidrs)
+    post = None
+    if platform.settings.faults:
+        from fastpix_server.app import faults
+
+        post = faults.FaultyPost(policy, faults.Switches(platform.settings.faults))
+    return Courier(platform.db, platform.listener, policy, name_of, post=post)
+
+
+def _may_prepare(settings: Settings) -> Callable[[str], None] | None:
+    if not settings.faults:
+        return None
+    from fastpix_server.app import faults
+
+    return faults.failing(faults.Switches(settings.faults))
 
 
 def make_registry(platform: Platform, maker: "SegmentMaker") -> "Registry":
@@ -248,7 +272,7 @@ def make_registry(platform: Platform, maker: "SegmentMaker") -> "Registry":
     registry = Registry()
     settings = platform.settings
     work_dir = settings.data_dir / "work"
-    MediaJobs(platform.db, platform.storage, work_dir).register(registry)
+    MediaJobs(platform.db, platform.storage, work_dir, _may_prepare(settings)).register(registry)
     limits = FetchLimits(max_size_bytes=settings.fetch.max_size_bytes, total_s=settings.fetch.timeout_s)
     policy = AddressPolicy(settings.fetch.allow_cidrs)
     MediaFetch(platform.db, platform.storage, policy, limits, work_dir=work_dir).register(registry)

@@ -8,6 +8,7 @@ removes again.
 import asyncio
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 from prometheus_client import Counter, Histogram
@@ -50,13 +51,19 @@ _failures = Counter("fastpix_media_failures", "Media that failed in prepare, by 
 
 
 class MediaJobs:
-    """The handlers and what they need. `work_dir` holds files in the making, cleared by each job itself."""
+    """The handlers and what they need. `work_dir` holds files in the making, cleared by each job itself.
 
-    def __init__(self, db: Database, storage: Storage, work_dir: Path) -> None:
+    `may_prepare` is asked before the engine sees a media, and raises SourceFault for one that has to fail.
+    """
+
+    def __init__(
+        self, db: Database, storage: Storage, work_dir: Path, may_prepare: Callable[[str], None] | None = None
+    ) -> None:
         self._db = db
         self._storage = storage
         self._work_dir = work_dir
         self._editor = Editor(storage, work_dir)
+        self._may_prepare = may_prepare
 
     def register(self, registry: Registry) -> None:
         registry.add(
@@ -75,6 +82,8 @@ class MediaJobs:
         if media is None:
             return
         try:
+            if self._may_prepare is not None:
+                self._may_prepare(media_id)
             prepared = await self._understand(media)
         except SourceFault as fault:
             _failures.labels(fault.code).inc()

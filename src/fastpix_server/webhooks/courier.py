@@ -75,10 +75,17 @@ class Courier:
     """Make it before `listener.start()`, then `run()` until cancelled. `places` bounds its POSTs under way."""
 
     def __init__(
-        self, db: Database, listener: Listener, policy: AddressPolicy, name_of: NameOf, *, places: int = PLACES
+        self,
+        db: Database,
+        listener: Listener,
+        policy: AddressPolicy,
+        name_of: NameOf,
+        *,
+        places: int = PLACES,
+        post: Post | None = None,
     ) -> None:
         self._db = db
-        self._post = Post(policy)
+        self._post = post or Post(policy)
         self._name_of = name_of
         self._places = places
         self._wake = asyncio.Event()
