@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import http.client
 import os
+import re
 import secrets
 import shutil
 import socket
@@ -163,6 +164,7 @@ class Platform:
             except subprocess.TimeoutExpired:
                 keeper.kill()
                 keeper.wait()
+        # The keeper has done it, unless the platform had ended by itself.
         folder, self._folder = self._folder, None
         if folder is not None:
             shutil.rmtree(folder, ignore_errors=True)
@@ -180,7 +182,7 @@ class Platform:
         self.http_port, self.rtmp_port, self.srt_port = free_ports(3)
         with (self._folder / "platform.log").open("ab") as log:
             self._keeper = subprocess.Popen(
-                [sys.executable, "-m", "fastpix.testing.keeper"],
+                [sys.executable, "-m", "fastpix.testing.keeper", str(self._folder)],
                 env=self._environ(self._folder),
                 stdin=subprocess.PIPE,
                 stdout=log,
@@ -263,9 +265,9 @@ def missing_packages(requirements: Iterable[str]) -> list[str]:
         words, _, marker = requirement.partition(";")
         if "extra == 'server'" not in marker.replace('"', "'") or "sys_platform" in marker:
             continue
-        name = words.split("[")[0].split("(")[0].rstrip("=<>!~,. 0123456789").strip()
+        name = re.match(r"[A-Za-z0-9._-]+", words.strip())
         try:
-            metadata.version(name)
+            metadata.version(name.group() if name else words)
         except metadata.PackageNotFoundError:
-            missing.append(name)
+            missing.append(name.group() if name else words)
     return missing

@@ -93,7 +93,10 @@ class Switches:
 def _read(path: Path) -> Switch | None:
     try:
         with path.open("rb") as file:
-            return msgspec.json.decode(file.read(FILE_MAX_BYTES), type=Switch)
+            text = file.read(FILE_MAX_BYTES + 1)
+        if len(text) > FILE_MAX_BYTES:
+            raise OSError(f"more than {FILE_MAX_BYTES} bytes")
+        return msgspec.json.decode(text, type=Switch)
     except FileNotFoundError:  # turned off just now
         return None
     except (OSError, msgspec.MsgspecError, UnicodeError) as fault:
