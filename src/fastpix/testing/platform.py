@@ -265,9 +265,9 @@ def missing_packages(requirements: Iterable[str]) -> list[str]:
         words, _, marker = requirement.partition(";")
         if "extra == 'server'" not in marker.replace('"', "'") or "sys_platform" in marker:
             continue
-        name = re.match(r"[A-Za-z0-9._-]+", words.strip())
+        name = re.split(r"[^A-Za-z0-9._-]", words.strip())[0]
         try:
-            metadata.version(name.group() if name else words)
+            metadata.version(name)
         except metadata.PackageNotFoundError:
-            missing.append(name.group() if name else words)
+            missing.append(name)
     return missing
