@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import urljoin
 
@@ -51,20 +52,21 @@ def test_a_ready_media_plays(fastpix_platform: Platform, ready_media) -> None:
     assert b"moof" in segment.content[:4096]
 
 
-class TestMadeMedia:
-    """Two tests in this order: the second sees that the first one's media is gone."""
+@pytest.fixture
+def gone_afterwards(fastpix_platform: Platform) -> Iterator[list[str]]:
+    """Ids of media that must not be there any more when the fixtures that were asked for after this one have ended."""
+    made: list[str] = []
+    yield made
+    with fastpix_platform.client() as client:
+        for media_id in made:
+            with pytest.raises(NotFound):
+                client.media.get(media_id=media_id)
 
-    made: str = ""
 
-    def test_a_media_is_made_without_waiting(self, make_media) -> None:
-        media = make_media(title="mine", wait=False)
-        assert media.title == "mine"
-        TestMadeMedia.made = media.id
-
-    def test_a_media_of_an_earlier_test_is_deleted(self, fastpix_platform: Platform) -> None:
-        assert self.made
-        with fastpix_platform.client() as client, pytest.raises(NotFound):
-            client.media.get(media_id=self.made)
+def test_a_media_is_made_without_waiting_and_deleted_after_the_test(gone_afterwards, make_media) -> None:
+    media = make_media(title="mine", wait=False)
+    assert media.title == "mine"
+    gone_afterwards.append(media.id)
 
 
 def test_the_catcher_refuses_what_is_not_signed_and_says_what_did_not_come(webhook_catcher) -> None:

@@ -73,10 +73,17 @@ def test_the_client_and_the_command_line_work_without_the_server(folder: Path) -
             fastpix.sign_playback_token(signing_key_id="k", private_key="p", playback_id="i")
         except errors.NotConfigured as fault:
             print(fault)
+        from fastpix.testing.platform import Platform, PlatformNotStarted
+        try:
+            Platform().start()
+        except PlatformNotStarted as fault:
+            print(fault)
         cli.main(["--version"], standalone_mode=False)
         assert not [name for name in sys.modules if name.startswith("fastpix_server")]
     """
-    no_answer, tokens, version = run(folder, program).strip().splitlines()
+    no_answer, tokens, platform, version = run(folder, program).strip().splitlines()
     assert no_answer == "no answer"
     assert "pip install 'fastpix[tokens]'" in tokens
+    assert "granian" in platform
+    assert "pip install 'fastpix[server]'" in platform
     assert "fastpix" in version or "version" in version
