@@ -36,7 +36,7 @@ class ClientCommand(click.Command):
         self, *args: Any, example: str | Sequence[str], is_offline: bool = False, has_json: bool = True, **kwargs: Any
     ) -> None:
         examples = [example] if isinstance(example, str) else list(example)
-        super().__init__(*args, epilog=epilog(*examples), **kwargs)
+        super().__init__(*args, **{**kwargs, "epilog": epilog(*examples)})
         self._common = _common(is_offline=is_offline, has_json=has_json)
         self.params += self._common
 
@@ -85,7 +85,7 @@ class ClientGroup(click.Group):
     group_class = type
 
     def __init__(self, *args: Any, example: str, **kwargs: Any) -> None:
-        super().__init__(*args, epilog=epilog(example), **kwargs)
+        super().__init__(*args, **{**kwargs, "epilog": epilog(example)})
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """A group has no option but --help: its commands are what matters."""

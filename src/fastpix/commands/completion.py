@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from fastpix.commands.command import ClientCommand
-from fastpix.commands.session import Session
+from fastpix.commands.session import Session, with_session
 
 SHELLS = ("bash", "zsh", "fish")
 VARIABLE = "_FASTPIX_COMPLETE"  # click's own name for it
@@ -18,7 +18,7 @@ VARIABLE = "_FASTPIX_COMPLETE"  # click's own name for it
     example=["fastpix completion bash", "fastpix completion zsh", "fastpix completion fish"],
 )
 @click.argument("shell", type=click.Choice(SHELLS))
-@click.pass_obj
+@with_session
 def completion(session: Session, shell: str) -> None:
     """Print the completion script for SHELL: bash, zsh or fish.
 

@@ -15,7 +15,7 @@ import click
 from fastpix.commands import charts, command, data_now, data_views, measures, spans, text, words
 from fastpix.commands.command import ClientGroup
 from fastpix.commands.data_views import filters
-from fastpix.commands.session import Session
+from fastpix.commands.session import Session, with_session
 from fastpix.commands.table import Column
 
 INTERVALS = {
@@ -50,7 +50,7 @@ for _more in (
 
 
 @data.command("metrics", is_offline=True, has_json=False, example="fastpix data metrics")
-@click.pass_obj
+@with_session
 def metrics(session: Session) -> None:
     """List the metrics that can be asked for."""
     session.say(*words.METRICS)
@@ -67,7 +67,7 @@ def metrics(session: Session) -> None:
 @_measurement
 @spans.options
 @filters
-@click.pass_obj
+@with_session
 def overall(
     session: Session,
     metric: Any,
@@ -161,7 +161,7 @@ def _sparkline(session: Session, metric: str, measurement: str | None, interval:
 @command.limit
 @spans.options
 @filters
-@click.pass_obj
+@with_session
 def breakdown(
     session: Session,
     metric: Any,
@@ -226,7 +226,7 @@ def _bars(session: Session, rows: list[tuple[Any, Any, str | None]], metric: str
 @_measurement
 @spans.options
 @filters
-@click.pass_obj
+@with_session
 def timeseries(
     session: Session, metric: Any, every: Any, measurement: Any, filter_by: tuple[str, ...], **span: Any
 ) -> None:
@@ -270,7 +270,7 @@ def _at(row: Any, form: str) -> str:
 @click.option("--value", help="The value of the dimension.")
 @spans.options
 @filters
-@click.pass_obj
+@with_session
 def comparison(
     session: Session, dimension: str | None, value: str | None, filter_by: tuple[str, ...], **span: Any
 ) -> None:
@@ -307,7 +307,7 @@ def _tree(nodes: Any, depth: int) -> Any:
 )
 @spans.options
 @filters
-@click.pass_obj
+@with_session
 def export(session: Session, file: str, form: Any, filter_by: tuple[str, ...], **span: Any) -> None:
     """Write views that are over to FILE, at most 32 MiB; - is stdout. Ask for days one by one when there are many."""
     form = form or ("parquet" if file.endswith(".parquet") else "csv")

@@ -9,7 +9,7 @@ import click
 from fastpix.commands import charts, command, text, words
 from fastpix.commands.command import ClientCommand, ClientGroup
 from fastpix.commands.data_views import filters
-from fastpix.commands.session import Session
+from fastpix.commands.session import Session, with_session
 from fastpix.commands.table import Column
 
 ALERT_ID = "ALERT_ID"
@@ -27,7 +27,7 @@ FIRST = ("id", "name", "metric", "measurement", "condition", "threshold", "isEna
 @click.option("--minutes", type=click.IntRange(1, 1440), help="How far back.")
 @click.option("--by", "dimension", help="Who is watching now, by this dimension, such as country.")
 @filters
-@click.pass_obj
+@with_session
 def realtime(session: Session, minutes: int | None, dimension: str | None, filter_by: tuple[str, ...]) -> None:
     """Print who is watching now, and how the last minutes went."""
     operations = session.client.data.realtime
@@ -88,7 +88,7 @@ def alert() -> None:
 @click.option("--minimum-views", type=int, help="With fewer it is not judged.")
 @click.option("--url", help="Where it is told, by a signed POST.")
 @filters
-@click.pass_obj
+@with_session
 def create_alert(session: Session, name: str, above: float | None, below: float | None, **options: Any) -> None:
     """Make a rule called NAME. The secret that signs what is told is printed this once."""
     if (above is None) == (below is None):
@@ -96,7 +96,7 @@ def create_alert(session: Session, name: str, above: float | None, below: float 
     made = session.data(
         session.client.data.alerts.create,
         name=name,
-        threshold=above if above is not None else below,
+        threshold=above if above is not None else float(below or 0),
         condition="above" if above is not None else "below",
         **options,
     )
@@ -105,7 +105,7 @@ def create_alert(session: Session, name: str, above: float | None, below: float 
 
 @alert.command("list", example="fastpix data alert list")
 @command.limit
-@click.pass_obj
+@with_session
 def list_alerts(session: Session, limit: int) -> None:
     """List rules, and how they were at the last judgement."""
     pages = session.client.data.alerts.list(limit=session.page_size(limit))
@@ -114,7 +114,7 @@ def list_alerts(session: Session, limit: int) -> None:
 
 @alert.command("get", example=f"fastpix data alert get {ALERT_ID}")
 @click.argument("alert_id")
-@click.pass_obj
+@with_session
 def get_alert(session: Session, alert_id: str) -> None:
     """Show the rule ALERT_ID."""
     session.object(session.data(session.client.data.alerts.get, alert_id=alert_id), first=FIRST)
@@ -125,7 +125,7 @@ def get_alert(session: Session, alert_id: str) -> None:
 @click.option("--name", help="What people call it.")
 @click.option("--threshold", type=float, metavar="VALUE", help="In the API's unit.")
 @click.option("--on/--off", "is_enabled", default=None, help="Whether it is judged.")
-@click.pass_obj
+@with_session
 def update_alert(session: Session, alert_id: str, **options: Any) -> None:
     """Change the rule ALERT_ID."""
     session.require_change(options)
@@ -135,7 +135,7 @@ def update_alert(session: Session, alert_id: str, **options: Any) -> None:
 @alert.command("delete", example=f"fastpix data alert delete {ALERT_ID} --yes")
 @click.argument("alert_id")
 @command.sure
-@click.pass_obj
+@with_session
 def delete_alert(session: Session, alert_id: str, is_sure: bool) -> None:
     """Forget the rule ALERT_ID."""
     session.confirm(f"Delete the alert {text.clean(alert_id)}?", is_sure=is_sure)

@@ -9,7 +9,7 @@ import click
 
 from fastpix.commands import command, measures, spans, text, words
 from fastpix.commands.command import ClientCommand, ClientGroup
-from fastpix.commands.session import Session
+from fastpix.commands.session import Session, with_session
 from fastpix.commands.table import Column
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -50,7 +50,7 @@ def view() -> None:
 @command.limit
 @spans.options
 @filters
-@click.pass_obj
+@with_session
 def list_views(
     session: Session,
     viewer_id: str | None,
@@ -74,7 +74,7 @@ def list_views(
 
 @view.command("get", example=f"fastpix data view get {VIEW_ID}")
 @click.argument("view_id")
-@click.pass_obj
+@with_session
 def get_view(session: Session, view_id: str) -> None:
     """Show everything about VIEW_ID, with its events."""
     session.object(session.data(session.client.data.views.get, view_id=view_id), first=VIEW_FIRST)
@@ -84,7 +84,7 @@ def get_view(session: Session, view_id: str) -> None:
 @command.limit
 @spans.options
 @filters
-@click.pass_obj
+@with_session
 def top(session: Session, limit: int, filter_by: tuple[str, ...], **span: Any) -> None:
     """List the titles that were watched most."""
     found = session.data(
@@ -105,7 +105,7 @@ def top(session: Session, limit: int, filter_by: tuple[str, ...], **span: Any) -
 @command.limit
 @spans.options
 @filters
-@click.pass_obj
+@with_session
 def errors(session: Session, limit: int, filter_by: tuple[str, ...], **span: Any) -> None:
     """List what went wrong in players, the most frequent first."""
     found = session.data(
@@ -128,7 +128,7 @@ def errors(session: Session, limit: int, filter_by: tuple[str, ...], **span: Any
 
 
 @click.command(cls=ClientCommand, example="fastpix data dimensions")
-@click.pass_obj
+@with_session
 def dimensions(session: Session) -> None:
     """List what views can be filtered and broken down by."""
     found = session.data(session.client.data.dimensions.list)
@@ -142,7 +142,7 @@ def dimensions(session: Session) -> None:
 @click.argument("dimension")
 @spans.options
 @filters
-@click.pass_obj
+@with_session
 def values(session: Session, dimension: str, filter_by: tuple[str, ...], **span: Any) -> None:
     """List the values of DIMENSION that were seen: what a --filter may name."""
     found = session.data(

@@ -21,6 +21,7 @@ Invariants: no text holds a control character or a password.
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import dataclass
 from typing import Any
 
@@ -57,7 +58,7 @@ def understood(fault: Exception) -> Failure:
     if isinstance(fault, errors.NotConfigured):
         return _plain(NO_ACCESS if "No username" in str(fault) or "No password" in str(fault) else MISUSED, str(fault))
     if isinstance(fault, errors.NoAnswer):
-        return _plain(NO_ANSWER, f"No answer: {fault}")
+        return _plain(NO_ANSWER, "No answer: " + re.sub(r"\[Errno -?\d+\] ", "", str(fault)))
     if isinstance(fault, errors.BadAnswer):
         return _plain(SERVER, str(fault))
     if isinstance(fault, errors.FastPixError):
@@ -107,7 +108,7 @@ def _said(fault: Any) -> str:
         return "Too many requests" + (f"; try again in {wait_s:.0f} s" if wait_s else "")
     if fault.fields:
         rest = len(fault.fields) - FIELDS_MAX
-        faults = [f"{field}: {message}" for field, message in fault.fields[:FIELDS_MAX]]
+        faults = [f"{field} {message}" for field, message in fault.fields[:FIELDS_MAX]]
         return "; ".join(faults) + (f"; and {rest} more" if rest > 0 else "")
     said = (fault.description or fault.message or "The server refused").strip().rstrip(".")
     return said[:1].upper() + said[1:]

@@ -21,7 +21,7 @@ import click
 from fastpix.commands import addresses, command, spans, text
 from fastpix.commands.command import ClientGroup
 from fastpix.commands.media_parts import PLAYBACK_ID
-from fastpix.commands.session import Session
+from fastpix.commands.session import Session, with_session
 from fastpix.commands.table import Column
 
 KEY_ID = "KEY_ID"
@@ -40,7 +40,7 @@ def key() -> None:
     type=click.Path(dir_okay=False, path_type=Path),
     help="Where the private key is written; nothing may be there. Without it: ./KEY_ID.pem",
 )
-@click.pass_obj
+@with_session
 def create_key(session: Session, out: Path | None) -> None:
     """Make a signing key and write its private half to a file that only you can read.
 
@@ -80,7 +80,7 @@ def _pem(private_key: str) -> bytes:
 
 @key.command("list", example="fastpix key list")
 @command.limit
-@click.pass_obj
+@with_session
 def list_keys(session: Session, limit: int) -> None:
     """List signing keys, the newest first."""
     pages = session.client.signing_keys.list(limit=session.page_size(limit))
@@ -89,7 +89,7 @@ def list_keys(session: Session, limit: int) -> None:
 
 @key.command("get", example=f"fastpix key get {KEY_ID}")
 @click.argument("key_id")
-@click.pass_obj
+@with_session
 def get_key(session: Session, key_id: str) -> None:
     """Show the public half of KEY_ID."""
     found = session.data(session.client.signing_keys.get, signing_key_id=key_id)
@@ -101,7 +101,7 @@ def get_key(session: Session, key_id: str) -> None:
 @key.command("delete", example=f"fastpix key delete {KEY_ID} --yes")
 @click.argument("key_id")
 @command.sure
-@click.pass_obj
+@with_session
 def delete_key(session: Session, key_id: str, is_sure: bool) -> None:
     """Delete KEY_ID; tokens that it signed stop working at once."""
     session.confirm(f"Delete the key {text.clean(key_id)}? Tokens that it signed stop working.", is_sure=is_sure)
@@ -134,7 +134,7 @@ def delete_key(session: Session, key_id: str, is_sure: bool) -> None:
 )
 @click.option("--drm", "is_drm", is_flag=True, help="A token for licences of encrypted video.")
 @click.option("--url", "is_url", is_flag=True, help="Print the address of a page that plays it.")
-@click.pass_obj
+@with_session
 def sign(
     session: Session,
     playback_id: str,

@@ -10,7 +10,7 @@ from fastpix.commands import addresses, command, live_parts, media, text, words
 from fastpix.commands.command import ClientGroup
 from fastpix.commands.live_parts import STREAM_ID
 from fastpix.commands.media_parts import PLAYBACK_IDS
-from fastpix.commands.session import Session
+from fastpix.commands.session import Session, with_session
 from fastpix.commands.table import Column
 
 # Whoever has one of these can publish: they are shown when somebody asks for them.
@@ -69,7 +69,7 @@ live.add_command(live_parts.playback_id)
 @_print_obs
 @_ingest_host
 @command.metadata
-@click.pass_obj
+@with_session
 def create_stream(session: Session, print_obs: bool, ingest_host: str | None, **options: Any) -> None:
     """Make a stream and print what encoders and viewers need."""
     made = session.data(
@@ -89,7 +89,7 @@ def create_stream(session: Session, print_obs: bool, ingest_host: str | None, **
 @live.command("list", example="fastpix live list --limit 5")
 @command.limit
 @click.option("--order", type=click.Choice(words.ORDERS), help="By the time of creation; the newest first without it.")
-@click.pass_obj
+@with_session
 def list_streams(session: Session, limit: int, order: Any) -> None:
     """List streams, the newest first. With --json their keys are in it."""
     pages = session.client.live_streams.list(limit=session.page_size(limit), order_by=order)
@@ -100,7 +100,7 @@ def list_streams(session: Session, limit: int, order: Any) -> None:
 @click.argument("stream_id")
 @_print_obs
 @_ingest_host
-@click.pass_obj
+@with_session
 def get_stream(session: Session, stream_id: str, print_obs: bool, ingest_host: str | None) -> None:
     """Show everything about STREAM_ID; its keys only with --print-obs or --json."""
     found = session.data(session.client.live_streams.get, stream_id=stream_id)
@@ -116,7 +116,7 @@ def get_stream(session: Session, stream_id: str, print_obs: bool, ingest_host: s
     help="How long a lost encoder may take to come back into the same session.",
 )
 @command.metadata
-@click.pass_obj
+@with_session
 def update_stream(session: Session, stream_id: str, **options: Any) -> None:
     """Change the reconnect window or your own words about STREAM_ID."""
     session.require_change(options)
@@ -126,7 +126,7 @@ def update_stream(session: Session, stream_id: str, **options: Any) -> None:
 
 @live.command("enable", example=f"fastpix live enable {STREAM_ID}")
 @click.argument("stream_id")
-@click.pass_obj
+@with_session
 def enable_stream(session: Session, stream_id: str) -> None:
     """Let encoders into STREAM_ID again."""
     done = session.data(session.client.live_streams.enable, stream_id=stream_id)
@@ -136,7 +136,7 @@ def enable_stream(session: Session, stream_id: str) -> None:
 @live.command("disable", example=f"fastpix live disable {STREAM_ID} --yes")
 @click.argument("stream_id")
 @command.sure
-@click.pass_obj
+@with_session
 def disable_stream(session: Session, stream_id: str, is_sure: bool) -> None:
     """Disconnect the encoder of STREAM_ID and let none in."""
     session.confirm(f"Disable {text.clean(stream_id)}? Its encoder is sent away.", is_sure=is_sure)
@@ -147,7 +147,7 @@ def disable_stream(session: Session, stream_id: str, is_sure: bool) -> None:
 @live.command("complete", example=f"fastpix live complete {STREAM_ID} --yes")
 @click.argument("stream_id")
 @command.sure
-@click.pass_obj
+@with_session
 def complete_stream(session: Session, stream_id: str, is_sure: bool) -> None:
     """End the running session of STREAM_ID now, without waiting for the reconnect window."""
     session.confirm(f"End the broadcast of {text.clean(stream_id)} for everybody?", is_sure=is_sure)
@@ -158,7 +158,7 @@ def complete_stream(session: Session, stream_id: str, is_sure: bool) -> None:
 @live.command("delete", example=f"fastpix live delete {STREAM_ID} --yes")
 @click.argument("stream_id")
 @command.sure
-@click.pass_obj
+@with_session
 def delete_stream(session: Session, stream_id: str, is_sure: bool) -> None:
     """Disconnect the encoder and delete STREAM_ID; recordings stay as media."""
     session.confirm(f"Delete the stream {text.clean(stream_id)}? Its key stops working.", is_sure=is_sure)
@@ -168,7 +168,7 @@ def delete_stream(session: Session, stream_id: str, is_sure: bool) -> None:
 
 @live.command("health", example=f"fastpix live health {STREAM_ID}")
 @click.argument("stream_id")
-@click.pass_obj
+@with_session
 def health(session: Session, stream_id: str) -> None:
     """Show what the encoder of STREAM_ID sends, and how it arrives."""
     found = session.data(session.client.live_streams.health, stream_id=stream_id)
@@ -177,7 +177,7 @@ def health(session: Session, stream_id: str) -> None:
 
 @live.command("viewers", example=f"fastpix live viewers {STREAM_ID}")
 @click.argument("stream_id")
-@click.pass_obj
+@with_session
 def viewers(session: Session, stream_id: str) -> None:
     """Print about how many watch STREAM_ID now."""
     found = session.data(session.client.live_streams.viewer_count, stream_id=stream_id)
@@ -187,7 +187,7 @@ def viewers(session: Session, stream_id: str) -> None:
 @live.command("clips", example=f"fastpix live clips {STREAM_ID}")
 @click.argument("stream_id")
 @command.limit
-@click.pass_obj
+@with_session
 def list_clips(session: Session, stream_id: str, limit: int) -> None:
     """List media that were cut out of STREAM_ID while it ran."""
     pages = session.client.live_streams.list_clips(stream_id=stream_id, limit=session.page_size(limit))
@@ -203,7 +203,7 @@ def _show(session: Session, data: Any, *, is_with_keys: bool, ingest_host: str |
         if item.get("accessPolicy") == "public":
             session.say("", f"Watch it at {addresses.player(session.client.base_url, str(item.get('id')))}")
         else:
-            session.say("", f"It is private: fastpix key sign {text.clean(item.get('id'))} --url opens it")
+            session.say("", f"It is private; to open it: fastpix key sign {text.clean(item.get('id'))} --url ...")
     if is_with_keys:
         _print_keys(session, data, ingest_host)
     elif data.get("streamId"):

@@ -8,8 +8,8 @@ import click
 
 from fastpix.commands import addresses, command, text, words
 from fastpix.commands.command import ClientGroup
-from fastpix.commands.media_parts import PLAYBACK_IDS
-from fastpix.commands.session import Session
+from fastpix.commands.media_parts import PLAYBACK_IDS, show_id
+from fastpix.commands.session import Session, with_session
 from fastpix.commands.table import Column
 
 STREAM_ID = "STREAM_ID"
@@ -32,7 +32,7 @@ def simulcast() -> None:
 
 @simulcast.command("list", example=f"fastpix live simulcast list {STREAM_ID}")
 @click.argument("stream_id")
-@click.pass_obj
+@with_session
 def list_targets(session: Session, stream_id: str) -> None:
     """List the targets of STREAM_ID."""
     found = session.data(session.client.live_streams.get, stream_id=stream_id)
@@ -52,7 +52,7 @@ def list_targets(session: Session, stream_id: str) -> None:
     help="A file that holds the other platform's key; - is stdin.",
 )
 @command.metadata
-@click.pass_obj
+@with_session
 def add_target(session: Session, stream_id: str, url: str, stream_key_file: Any, metadata: Any) -> None:
     """Push STREAM_ID to the server at URL as well. The stream must be idle."""
     made = session.data(
@@ -68,7 +68,7 @@ def add_target(session: Session, stream_id: str, url: str, stream_key_file: Any,
 @simulcast.command("get", example=f"fastpix live simulcast get {STREAM_ID} {TARGET_ID}")
 @click.argument("stream_id")
 @click.argument("simulcast_id")
-@click.pass_obj
+@with_session
 def get_target(session: Session, stream_id: str, simulcast_id: str) -> None:
     """Show the target SIMULCAST_ID of STREAM_ID."""
     found = session.data(session.client.simulcasts.get, stream_id=stream_id, simulcast_id=simulcast_id)
@@ -80,7 +80,7 @@ def get_target(session: Session, stream_id: str, simulcast_id: str) -> None:
 @click.argument("simulcast_id")
 @click.option("--on/--off", "is_enabled", default=None, help="Whether it is pushed there; while the stream runs too.")
 @command.metadata
-@click.pass_obj
+@with_session
 def update_target(session: Session, stream_id: str, simulcast_id: str, **options: Any) -> None:
     """Turn the target SIMULCAST_ID of STREAM_ID on or off."""
     session.require_change(options)
@@ -92,7 +92,7 @@ def update_target(session: Session, stream_id: str, simulcast_id: str, **options
 @click.argument("stream_id")
 @click.argument("simulcast_id")
 @command.sure
-@click.pass_obj
+@with_session
 def delete_target(session: Session, stream_id: str, simulcast_id: str, is_sure: bool) -> None:
     """Stop the push to SIMULCAST_ID and forget it."""
     session.confirm(f"Delete the target {text.clean(simulcast_id)}?", is_sure=is_sure)
@@ -107,7 +107,7 @@ def playback_id() -> None:
 
 @playback_id.command("list", example=f"fastpix live playback-id list {STREAM_ID}")
 @click.argument("stream_id")
-@click.pass_obj
+@with_session
 def list_ids(session: Session, stream_id: str) -> None:
     """List the playback ids of STREAM_ID."""
     found = session.data(session.client.live_streams.get, stream_id=stream_id)
@@ -117,22 +117,22 @@ def list_ids(session: Session, stream_id: str) -> None:
 @playback_id.command("get", example=f"fastpix live playback-id get {STREAM_ID} {PLAYBACK_ID}")
 @click.argument("stream_id")
 @click.argument("playback_id")
-@click.pass_obj
+@with_session
 def get_id(session: Session, stream_id: str, playback_id: str) -> None:
     """Show PLAYBACK_ID of STREAM_ID with its restrictions."""
     ids = session.client.live_streams.playback_ids
-    session.object(session.data(ids.get, stream_id=stream_id, playback_id=playback_id), first=("id", "accessPolicy"))
+    show_id(session, session.data(ids.get, stream_id=stream_id, playback_id=playback_id))
 
 
 @playback_id.command("add", example=f"fastpix live playback-id add {STREAM_ID} --access private")
 @click.argument("stream_id")
 @click.option("--access", type=click.Choice(words.LIVE_POLICIES), default="public", help="Who may watch it: public.")
-@click.pass_obj
+@with_session
 def add_id(session: Session, stream_id: str, access: Any) -> None:
     """Make another playback id for STREAM_ID."""
     ids = session.client.live_streams.playback_ids
     made = session.data(ids.create, stream_id=stream_id, access_policy=access)
-    session.object(made, first=("id", "accessPolicy"))
+    show_id(session, made)
     if not session.is_json and access == "public" and made.get("id"):
         session.say("", f"Watch it at {addresses.player(session.client.base_url, str(made['id']))}")
 
@@ -145,7 +145,7 @@ def add_id(session: Session, stream_id: str, access: Any) -> None:
 @click.argument("playback_id")
 @click.argument("kind", type=click.Choice(("domains", "user-agents")))
 @command.rules
-@click.pass_obj
+@with_session
 def restrict_id(session: Session, stream_id: str, playback_id: str, kind: str, **rules: Any) -> None:
     """Replace which pages (domains) or programs (user-agents) may play PLAYBACK_ID."""
     ids = session.client.live_streams.playback_ids
@@ -157,7 +157,7 @@ def restrict_id(session: Session, stream_id: str, playback_id: str, kind: str, *
 @click.argument("stream_id")
 @click.argument("playback_id")
 @command.sure
-@click.pass_obj
+@with_session
 def delete_id(session: Session, stream_id: str, playback_id: str, is_sure: bool) -> None:
     """Stop PLAYBACK_ID; STREAM_ID stays."""
     session.confirm(f"Delete the playback id {text.clean(playback_id)}? Who watches by it stops.", is_sure=is_sure)

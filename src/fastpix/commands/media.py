@@ -8,7 +8,7 @@ import click
 
 from fastpix.commands import addresses, command, media_parts, text, words
 from fastpix.commands.command import ClientGroup
-from fastpix.commands.session import Session
+from fastpix.commands.session import Session, with_session
 from fastpix.commands.table import Column
 
 ID = media_parts.MEDIA_ID
@@ -36,7 +36,7 @@ def media() -> None:
 @media.command("list", example=["fastpix media list", "fastpix media list --limit 200 --json"])
 @command.limit
 @click.option("--order", type=click.Choice(words.ORDERS), help="By the time of creation; the newest first without it.")
-@click.pass_obj
+@with_session
 def list_media(session: Session, limit: int, order: Any) -> None:
     """List media, the newest first."""
     pages = session.client.media.list(limit=session.page_size(limit), order_by=order)
@@ -45,7 +45,7 @@ def list_media(session: Session, limit: int, order: Any) -> None:
 
 @media.command("get", example=f"fastpix media get {ID}")
 @click.argument("media_id")
-@click.pass_obj
+@with_session
 def get_media(session: Session, media_id: str) -> None:
     """Show everything about MEDIA_ID, with its playback ids, tracks and files."""
     show(session, session.data(session.client.media.get, media_id=media_id))
@@ -71,7 +71,7 @@ def get_media(session: Session, media_id: str) -> None:
 @click.option("--end", type=float, metavar="SECONDS", help="Cut away what is after.")
 @click.option("--wait", "is_waiting", is_flag=True, help="Come back when it is ready, or has failed.")
 @command.metadata
-@click.pass_obj
+@with_session
 def create_media(session: Session, url: str, is_waiting: bool, **options: Any) -> None:
     """Make a media from the file at URL, which the server fetches.
 
@@ -105,7 +105,7 @@ def create_media(session: Session, url: str, is_waiting: bool, **options: Any) -
 @click.option("--title", help="Of the clip.")
 @click.option("--access", type=click.Choice(words.ACCESS_POLICIES), default="public", help="Who may play it: public.")
 @click.option("--wait", "is_waiting", is_flag=True, help="Come back when it is ready, or has failed.")
-@click.pass_obj
+@with_session
 def clip_media(
     session: Session,
     media_id: str,
@@ -126,7 +126,7 @@ def clip_media(
 @media.command("clips", example=f"fastpix media clips {ID}")
 @click.argument("media_id")
 @command.limit
-@click.pass_obj
+@with_session
 def list_clips(session: Session, media_id: str, limit: int) -> None:
     """List media that were cut out of MEDIA_ID."""
     pages = session.client.media.list_clips(media_id=media_id, limit=session.page_size(limit))
@@ -138,7 +138,7 @@ def list_clips(session: Session, media_id: str, limit: int) -> None:
 @click.option("--title", help="What people call it.")
 @click.option("--creator-id", help="Your own id of who made it.")
 @command.metadata
-@click.pass_obj
+@with_session
 def update_media(session: Session, media_id: str, **options: Any) -> None:
     """Change the title or your own words about MEDIA_ID."""
     session.require_change(options)
@@ -148,7 +148,7 @@ def update_media(session: Session, media_id: str, **options: Any) -> None:
 @media.command("delete", example=f"fastpix media delete {ID} --yes")
 @click.argument("media_id")
 @command.sure
-@click.pass_obj
+@with_session
 def delete_media(session: Session, media_id: str, is_sure: bool) -> None:
     """Delete MEDIA_ID and its files; its playback ids stop working."""
     session.confirm(f"Delete the media {text.clean(media_id)} and its files?", is_sure=is_sure)
@@ -167,7 +167,7 @@ def delete_media(session: Session, media_id: str, is_sure: bool) -> None:
     metavar="SECONDS",
     help="When to give up.",
 )
-@click.pass_obj
+@with_session
 def wait_media(session: Session, media_id: str, timeout_s: int) -> None:
     """Wait until MEDIA_ID is ready. Exit code 1 when it failed, or is not ready in time."""
     from fastpix.commands import waiting
@@ -177,7 +177,7 @@ def wait_media(session: Session, media_id: str, timeout_s: int) -> None:
 
 @media.command("input", example=f"fastpix media input {ID}")
 @click.argument("media_id")
-@click.pass_obj
+@with_session
 def input_info(session: Session, media_id: str) -> None:
     """Show what is known of the file that MEDIA_ID was made from."""
     session.object(session.data(session.client.media.input_info, media_id=media_id))
@@ -190,7 +190,7 @@ def input_info(session: Session, media_id: str) -> None:
 @click.argument("media_id")
 @click.option("--mp4", type=click.Choice(words.MP4_SUPPORTS), help="Which files are made; none removes them.")
 @click.option("--source-access/--no-source-access", default=None, help="Whether the original can be downloaded.")
-@click.pass_obj
+@with_session
 def files(session: Session, media_id: str, mp4: Any, source_access: bool | None) -> None:
     """Say which files of MEDIA_ID can be downloaded; without options, show them."""
     operations = session.client.media
@@ -229,7 +229,8 @@ def plays(session: Session, data: Any) -> None:
         if data.get("status") in ("Ready", None) and policy == "public":
             session.say("", f"Watch it at {addresses.player(session.client.base_url, playback_id)}")
         elif data.get("status") in ("Ready", None):
-            session.say("", f"It is {text.clean(policy)}: fastpix key sign {text.clean(playback_id)} --url opens it")
+            opened = f"fastpix key sign {text.clean(playback_id)} --url ..."
+            session.say("", f"It is {text.clean(policy)}; to open it: {opened}")
 
 
 def finish(session: Session, made: Any, *, is_waiting: bool) -> None:

@@ -8,7 +8,7 @@ import click
 
 from fastpix.commands import addresses, command, text, words
 from fastpix.commands.command import ClientGroup
-from fastpix.commands.session import Session
+from fastpix.commands.session import Session, with_session
 from fastpix.commands.table import Column
 
 MEDIA_ID = "MEDIA_ID"
@@ -43,6 +43,12 @@ PLAYBACK_IDS = (
 )
 
 
+def show_id(session: Session, data: Any) -> None:
+    """A playback id; restrictions that restrict nobody are left out."""
+    hidden = () if _restricted(data) else ("accessRestrictions",)
+    session.object(data, first=("id", "accessPolicy", "resolution"), hidden=hidden)
+
+
 @click.group(cls=ClientGroup, example=f"fastpix media track list {MEDIA_ID}")
 def track() -> None:
     """Sounds and subtitles of a media."""
@@ -50,7 +56,7 @@ def track() -> None:
 
 @track.command("list", example=f"fastpix media track list {MEDIA_ID}")
 @click.argument("media_id")
-@click.pass_obj
+@with_session
 def list_tracks(session: Session, media_id: str) -> None:
     """List the tracks of MEDIA_ID."""
     found = session.data(session.client.media.get, media_id=media_id)
@@ -67,7 +73,7 @@ def list_tracks(session: Session, media_id: str) -> None:
 @click.option("--language", required=True, metavar="CODE", help="Of BCP 47, such as en or pt-BR.")
 @click.option("--name", required=True, help="Of the language, as players show it; unique in the media.")
 @click.option("--title", help="Of the track.")
-@click.pass_obj
+@with_session
 def add_track(
     session: Session, media_id: str, url: str, kind: Any, language: str, name: str, title: str | None
 ) -> None:
@@ -93,7 +99,7 @@ def add_track(
 @click.option("--name", required=True, help="Of the language, as players show it; unique in the media.")
 @click.option("--title", help="Of the track.")
 @click.option("--url", help="Another file in its place.")
-@click.pass_obj
+@with_session
 def update_track(
     session: Session, media_id: str, track_id: str, language: str, name: str, title: str | None, url: str | None
 ) -> None:
@@ -114,7 +120,7 @@ def update_track(
 @click.argument("media_id")
 @click.argument("track_id")
 @command.sure
-@click.pass_obj
+@with_session
 def delete_track(session: Session, media_id: str, track_id: str, is_sure: bool) -> None:
     """Take the track TRACK_ID from MEDIA_ID."""
     session.confirm(f"Delete the track {text.clean(track_id)}?", is_sure=is_sure)
@@ -129,7 +135,7 @@ def playback_id() -> None:
 
 @playback_id.command("list", example=f"fastpix media playback-id list {MEDIA_ID}")
 @click.argument("media_id")
-@click.pass_obj
+@with_session
 def list_ids(session: Session, media_id: str) -> None:
     """List the playback ids of MEDIA_ID."""
     found = session.data(session.client.playback_ids.list, media_id=media_id)
@@ -140,11 +146,11 @@ def list_ids(session: Session, media_id: str) -> None:
 @playback_id.command("get", example=f"fastpix media playback-id get {MEDIA_ID} {PLAYBACK_ID}")
 @click.argument("media_id")
 @click.argument("playback_id")
-@click.pass_obj
+@with_session
 def get_id(session: Session, media_id: str, playback_id: str) -> None:
     """Show PLAYBACK_ID of MEDIA_ID with its restrictions."""
     found = session.data(session.client.playback_ids.get, media_id=media_id, playback_id=playback_id)
-    session.object(found, first=("id", "accessPolicy", "resolution"))
+    show_id(session, found)
 
 
 @playback_id.command(
@@ -158,7 +164,7 @@ def get_id(session: Session, media_id: str, playback_id: str) -> None:
 @click.option("--access", type=click.Choice(words.ACCESS_POLICIES), default="public", help="Who may play it: public.")
 @click.option("--resolution", type=click.Choice(words.RESOLUTIONS), help="The highest picture that it shows.")
 @click.option("--drm-configuration-id", help="With --access drm: how it is encrypted.")
-@click.pass_obj
+@with_session
 def add_id(session: Session, media_id: str, access: Any, resolution: Any, drm_configuration_id: str | None) -> None:
     """Make another playback id for MEDIA_ID."""
     made = session.data(
@@ -168,7 +174,7 @@ def add_id(session: Session, media_id: str, access: Any, resolution: Any, drm_co
         resolution=resolution,
         drm_configuration_id=drm_configuration_id,
     )
-    session.object(made, first=("id", "accessPolicy", "resolution"))
+    show_id(session, made)
     if not session.is_json and access == "public" and made.get("id"):
         session.say("", f"Watch it at {addresses.player(session.client.base_url, str(made['id']))}")
 
@@ -184,7 +190,7 @@ def add_id(session: Session, media_id: str, access: Any, resolution: Any, drm_co
 @click.argument("playback_id")
 @click.argument("kind", type=click.Choice(("domains", "user-agents")))
 @command.rules
-@click.pass_obj
+@with_session
 def restrict_id(session: Session, media_id: str, playback_id: str, kind: str, **rules: Any) -> None:
     """Replace which pages (domains) or programs (user-agents) may play PLAYBACK_ID."""
     ids = session.client.playback_ids
@@ -196,7 +202,7 @@ def restrict_id(session: Session, media_id: str, playback_id: str, kind: str, **
 @click.argument("media_id")
 @click.argument("playback_id")
 @command.sure
-@click.pass_obj
+@with_session
 def delete_id(session: Session, media_id: str, playback_id: str, is_sure: bool) -> None:
     """Stop PLAYBACK_ID at once; MEDIA_ID stays."""
     session.confirm(f"Delete the playback id {text.clean(playback_id)}? Who watches by it stops.", is_sure=is_sure)

@@ -9,7 +9,7 @@ import click
 from fastpix.commands import command, media, text, words
 from fastpix.commands.command import ClientGroup
 from fastpix.commands.media_parts import MEDIA_ID
-from fastpix.commands.session import Session
+from fastpix.commands.session import Session, with_session
 from fastpix.commands.table import Column
 
 PLAYLIST_ID = "PLAYLIST_ID"
@@ -44,7 +44,7 @@ def playlist() -> None:
 @click.option("--updated", metavar="FROM..TO", help="Smart: and changed in these days.")
 @click.option("--play-order", type=click.Choice(words.PLAY_ORDERS), help="Smart: createdDate ASC without it.")
 @click.option("--size", type=click.IntRange(min=1), help="Smart: at most so many media.")
-@click.pass_obj
+@with_session
 def create_playlist(session: Session, name: str, media_ids: tuple[str, ...], **options: Any) -> None:
     """Make a playlist called NAME. With --created it is smart: filled once, now."""
     smart = _smart(options)
@@ -91,16 +91,16 @@ def _days(given: str) -> dict[str, str]:
 
 @playlist.command("list", example="fastpix playlist list")
 @command.limit
-@click.pass_obj
+@with_session
 def list_playlists(session: Session, limit: int) -> None:
-    """List playlists."""
+    """List playlists, without their media."""
     pages = session.client.playlists.list(limit=session.page_size(limit))
     session.pages(pages, limit, COLUMNS, nothing="There are no playlists yet")
 
 
 @playlist.command("get", example=f"fastpix playlist get {PLAYLIST_ID}")
 @click.argument("playlist_id")
-@click.pass_obj
+@with_session
 def get_playlist(session: Session, playlist_id: str) -> None:
     """Show PLAYLIST_ID with its media."""
     _show(session, session.data(session.client.playlists.get, playlist_id=playlist_id))
@@ -110,7 +110,7 @@ def get_playlist(session: Session, playlist_id: str) -> None:
 @click.argument("playlist_id")
 @click.option("--name", help="What people call it.")
 @click.option("--description", help="What is in it.")
-@click.pass_obj
+@with_session
 def update_playlist(session: Session, playlist_id: str, name: str | None, description: str | None) -> None:
     """Name PLAYLIST_ID anew; what is not given stays."""
     session.require_change({"name": name, "description": description})
@@ -126,7 +126,7 @@ def update_playlist(session: Session, playlist_id: str, name: str | None, descri
 @playlist.command("add", example=f"fastpix playlist add {PLAYLIST_ID} {MEDIA_ID} {OTHER_ID}")
 @click.argument("playlist_id")
 @click.argument("media_ids", nargs=-1, required=True, metavar="MEDIA_ID...")
-@click.pass_obj
+@with_session
 def add_media(session: Session, playlist_id: str, media_ids: tuple[str, ...]) -> None:
     """Put media at the end of PLAYLIST_ID, in this order. They must be ready."""
     _show(session, session.data(session.client.playlists.add_media, playlist_id=playlist_id, media_ids=media_ids))
@@ -135,7 +135,7 @@ def add_media(session: Session, playlist_id: str, media_ids: tuple[str, ...]) ->
 @playlist.command("reorder", example=f"fastpix playlist reorder {PLAYLIST_ID} {OTHER_ID} {MEDIA_ID}")
 @click.argument("playlist_id")
 @click.argument("media_ids", nargs=-1, required=True, metavar="MEDIA_ID...")
-@click.pass_obj
+@with_session
 def reorder_media(session: Session, playlist_id: str, media_ids: tuple[str, ...]) -> None:
     """Give all media of PLAYLIST_ID a new order."""
     _show(session, session.data(session.client.playlists.reorder_media, playlist_id=playlist_id, media_ids=media_ids))
@@ -144,7 +144,7 @@ def reorder_media(session: Session, playlist_id: str, media_ids: tuple[str, ...]
 @playlist.command("remove", example=f"fastpix playlist remove {PLAYLIST_ID} {MEDIA_ID}")
 @click.argument("playlist_id")
 @click.argument("media_ids", nargs=-1, required=True, metavar="MEDIA_ID...")
-@click.pass_obj
+@with_session
 def remove_media(session: Session, playlist_id: str, media_ids: tuple[str, ...]) -> None:
     """Take media out of PLAYLIST_ID; they stay in the workspace."""
     _show(session, session.data(session.client.playlists.remove_media, playlist_id=playlist_id, media_ids=media_ids))
@@ -153,7 +153,7 @@ def remove_media(session: Session, playlist_id: str, media_ids: tuple[str, ...])
 @playlist.command("delete", example=f"fastpix playlist delete {PLAYLIST_ID} --yes")
 @click.argument("playlist_id")
 @command.sure
-@click.pass_obj
+@with_session
 def delete_playlist(session: Session, playlist_id: str, is_sure: bool) -> None:
     """Delete the list PLAYLIST_ID; its media stay."""
     session.confirm(f"Delete the playlist {text.clean(playlist_id)}? Its media stay.", is_sure=is_sure)

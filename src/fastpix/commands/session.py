@@ -10,7 +10,7 @@ import functools
 import json
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, cast
 
 import click
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from fastpix._sync.pages import Pages
 
 P = ParamSpec("P")
-T = TypeVar("T")
+F = TypeVar("F", bound=Callable[..., None])
 
 PAGE_MAX = 50  # of the API
 ATTEMPTS = 3  # somebody waits: a server that is down is told after two seconds
@@ -168,6 +168,11 @@ class Session:
         if not (sys.stdin.isatty() and sys.stderr.isatty()):
             raise click.UsageError(f"{question} There is no terminal to ask: add --yes")
         click.confirm(question, abort=True, err=True)
+
+
+def with_session(function: F) -> F:
+    """A command whose first argument is the Session."""
+    return cast("F", click.pass_obj(function))
 
 
 LIMIT = 20

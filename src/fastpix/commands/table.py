@@ -16,7 +16,10 @@ from fastpix.commands.screen import Screen
 Row = Mapping[str, Any]
 GAP = "  "
 FLEXIBLE_MIN = 8  # columns: a title of less says nothing
+INDENT_MAX = 12  # the API has four levels
 CELL_MAX_ITEMS = 20  # of a list inside a cell
+OWN_WORDS = "metadata"  # keys of users, which stay as they wrote them
+SECONDS = frozenset({"reconnectWindow", "maxDuration", "timeout"})
 COLOURS = {
     **dict.fromkeys(("ready", "active", "delivered", "available", "yes"), "green"),
     **dict.fromkeys(("failed", "disabled", "inactive"), "red"),
@@ -121,15 +124,20 @@ def details(
 
 def _object(data: Row, screen: Screen, indent: int) -> list[str]:
     plain = [(key, value) for key, value in data.items() if _is_plain(value)]
-    made = facts([(text.label(key), shown(key, value)) for key, value in plain], screen, indent)
+    made = facts([(text.label(text.clean(key)), shown(key, value)) for key, value in plain], screen, indent)
     for key, value in data.items():
-        if not _is_plain(value):
+        if key == OWN_WORDS and isinstance(value, Mapping) and value:
+            made.append(" " * indent + screen.paint(text.label(key), bold=True))
+            made += facts([(text.clean(name), text.clean(word)) for name, word in value.items()], screen, indent + 2)
+        elif not _is_plain(value):
             made += _section(key, value, screen, indent)
     return made
 
 
 def _section(key: str, value: Any, screen: Screen, indent: int) -> Iterator[str]:
-    """An object below its name, or a list of objects as a table."""
+    """An object below its name, or a list of objects as a table. Whatever is absent, or nested beyond reason, is not."""
+    if indent > INDENT_MAX or not isinstance(value, (Mapping, list, tuple)):
+        return
     inner = _object(value, screen, indent + 2) if isinstance(value, Mapping) else _rows(value, screen, indent + 2)
     if inner:
         yield " " * indent + screen.paint(text.label(text.clean(key)), bold=True)
@@ -164,6 +172,8 @@ def shown(key: str, value: Any) -> str:
         return text.moment(value)
     if key == "duration" and isinstance(value, (int, float)):
         return f"{text.clock(value)} ({text.number(value)} s)"
+    if key in SECONDS and isinstance(value, (int, float)):
+        return f"{value} s"
     if key.endswith("Bytes"):
         return text.size(value)
     if isinstance(value, (list, tuple)):

@@ -14,7 +14,7 @@ import click
 
 from fastpix.commands import command, text, words
 from fastpix.commands.command import ClientCommand, ClientGroup
-from fastpix.commands.session import Session
+from fastpix.commands.session import Session, with_session
 from fastpix.commands.table import Column
 
 ACCESS_ID = "ACCESS_ID"
@@ -91,7 +91,7 @@ def token() -> None:
 )
 @_by_api
 @_workspace
-@click.pass_obj
+@with_session
 def create_token(session: Session, name: str, permissions: Any) -> None:
     """Make an access token and print its secret, which cannot be read again."""
     made = session.data(session.client.access_tokens.create, name=name, permissions=permissions)
@@ -103,7 +103,7 @@ def create_token(session: Session, name: str, permissions: Any) -> None:
 @_by_api
 @_workspace
 @command.limit
-@click.pass_obj
+@with_session
 def list_tokens(session: Session, limit: int) -> None:
     """List the access tokens that open something, never their secrets."""
     pages = session.client.access_tokens.list(limit=session.page_size(limit))
@@ -113,7 +113,7 @@ def list_tokens(session: Session, limit: int) -> None:
 @token.command("get", example=f"fastpix token get {ACCESS_ID}")
 @click.argument("token_id")
 @_by_api
-@click.pass_obj
+@with_session
 def get_token(session: Session, token_id: str) -> None:
     """Show the access token ACCESS_ID and when it was last used. This one always asks the API."""
     session.object(session.data(session.client.access_tokens.get, access_token_id=token_id), first=("id", "name"))
@@ -123,7 +123,7 @@ def get_token(session: Session, token_id: str) -> None:
 @click.argument("token_id")
 @_by_api
 @command.sure
-@click.pass_obj
+@with_session
 def revoke_token(session: Session, token_id: str, is_sure: bool) -> None:
     """Revoke the access token ACCESS_ID. The API asks before, and keeps the last one that could make another."""
     session.confirm(f"Revoke the token {text.clean(token_id)}? What uses it stops working.", is_sure=is_sure)

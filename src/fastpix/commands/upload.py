@@ -18,7 +18,7 @@ import click
 from fastpix.commands import command, failing, media, text, waiting, words
 from fastpix.commands.command import ClientCommand
 from fastpix.commands.progress import Line, Rate, sent
-from fastpix.commands.session import Session
+from fastpix.commands.session import Session, with_session
 
 if TYPE_CHECKING:
     from fastpix import Progress
@@ -45,7 +45,7 @@ STATES_KEPT_S = 8 * 86_400  # an upload is open for seven days
 @click.option("--no-wait", is_flag=True, help="Come back when the file is there, before it is ready.")
 @click.option("--restart", is_flag=True, help="Begin anew, whatever an interrupted upload of this file has sent.")
 @command.metadata
-@click.pass_obj
+@with_session
 def upload(session: Session, file: str, no_wait: bool, restart: bool, **options: Any) -> None:
     """Send FILE, wait until it is ready, and print where it plays.
 

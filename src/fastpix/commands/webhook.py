@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeVar
 
 import click
 
 from fastpix.commands import command, spans, text, words
 from fastpix.commands.command import ClientGroup
-from fastpix.commands.session import Session
+from fastpix.commands.session import Session, with_session
 from fastpix.commands.table import Column
+
+F = TypeVar("F", bound=Callable[..., None])
 
 WEBHOOK_ID = "WEBHOOK_ID"
 DELIVERY_ID = "DELIVERY_ID"
@@ -36,7 +39,7 @@ def webhook() -> None:
     """Webhooks: make them, watch their deliveries, send them again, check a body that arrived."""
 
 
-def _secret_file(purpose: str) -> Any:
+def _secret_file(purpose: str) -> Callable[[F], F]:
     return click.option(
         "--secret-file", type=click.File("r"), help=f"A file with the secret (base64) {purpose}; - is stdin."
     )
@@ -46,7 +49,7 @@ def _secret_file(purpose: str) -> Any:
 @click.argument("url")
 @click.option("--name", help="What people call it.")
 @_secret_file("that signs; one is made without it")
-@click.pass_obj
+@with_session
 def create_webhook(session: Session, url: str, name: str | None, secret_file: Any) -> None:
     """Send events to URL. The secret that signs them is printed this once."""
     made = session.data(session.client.webhooks.create, url=url, name=name, signing_secret=_secret(secret_file))
@@ -55,7 +58,7 @@ def create_webhook(session: Session, url: str, name: str | None, secret_file: An
 
 @webhook.command("list", example="fastpix webhook list")
 @command.limit
-@click.pass_obj
+@with_session
 def list_webhooks(session: Session, limit: int) -> None:
     """List webhooks, the newest first."""
     pages = session.client.webhooks.list(limit=session.page_size(limit))
@@ -64,7 +67,7 @@ def list_webhooks(session: Session, limit: int) -> None:
 
 @webhook.command("get", example=f"fastpix webhook get {WEBHOOK_ID}")
 @click.argument("webhook_id")
-@click.pass_obj
+@with_session
 def get_webhook(session: Session, webhook_id: str) -> None:
     """Show WEBHOOK_ID, and how it fares."""
     _show(session, session.data(session.client.webhooks.get, webhook_id=webhook_id))
@@ -75,7 +78,7 @@ def get_webhook(session: Session, webhook_id: str) -> None:
 @click.option("--url", help="Where events are sent.")
 @click.option("--name", help="What people call it.")
 @click.option("--on/--off", "is_enabled", default=None, help="Whether events are sent.")
-@click.pass_obj
+@with_session
 def update_webhook(session: Session, webhook_id: str, **options: Any) -> None:
     """Change WEBHOOK_ID, turn it off, or on again."""
     session.require_change(options)
@@ -86,7 +89,7 @@ def update_webhook(session: Session, webhook_id: str, **options: Any) -> None:
 @click.argument("webhook_id")
 @click.option("--grace", callback=spans.as_duration, metavar="SPAN", help="How long the old secret signs too: 1h, 7d.")
 @_secret_file("that signs from now on; one is made without it")
-@click.pass_obj
+@with_session
 def rotate_secret(session: Session, webhook_id: str, grace: int | None, secret_file: Any) -> None:
     """Give WEBHOOK_ID a new secret, which is printed this once."""
     changed = session.data(
@@ -101,7 +104,7 @@ def rotate_secret(session: Session, webhook_id: str, grace: int | None, secret_f
 @webhook.command("delete", example=f"fastpix webhook delete {WEBHOOK_ID} --yes")
 @click.argument("webhook_id")
 @command.sure
-@click.pass_obj
+@with_session
 def delete_webhook(session: Session, webhook_id: str, is_sure: bool) -> None:
     """Send nothing more to WEBHOOK_ID, and forget it."""
     session.confirm(f"Delete the webhook {text.clean(webhook_id)}?", is_sure=is_sure)
@@ -111,7 +114,7 @@ def delete_webhook(session: Session, webhook_id: str, is_sure: bool) -> None:
 
 @webhook.command("test", example=f"fastpix webhook test {WEBHOOK_ID}")
 @click.argument("webhook_id")
-@click.pass_obj
+@with_session
 def send_test(session: Session, webhook_id: str) -> None:
     """Send an event to WEBHOOK_ID to try it out."""
     made = session.data(session.client.webhooks.test, webhook_id=webhook_id)
@@ -124,7 +127,7 @@ def send_test(session: Session, webhook_id: str) -> None:
 @click.argument("webhook_id")
 @click.option("--state", type=click.Choice(words.DELIVERY_STATES), help="Only those.")
 @command.limit
-@click.pass_obj
+@with_session
 def list_deliveries(session: Session, webhook_id: str, state: Any, limit: int) -> None:
     """List what was sent to WEBHOOK_ID and what waits, the newest first."""
     pages = session.client.webhooks.list_deliveries(webhook_id=webhook_id, state=state, limit=session.page_size(limit))
@@ -134,7 +137,7 @@ def list_deliveries(session: Session, webhook_id: str, state: Any, limit: int) -
 @webhook.command("delivery", example=f"fastpix webhook delivery {WEBHOOK_ID} {DELIVERY_ID}")
 @click.argument("webhook_id")
 @click.argument("delivery_id")
-@click.pass_obj
+@with_session
 def get_delivery(session: Session, webhook_id: str, delivery_id: str) -> None:
     """Show DELIVERY_ID with its tries; its payload with --json."""
     found = session.data(session.client.webhooks.get_delivery, webhook_id=webhook_id, delivery_id=delivery_id)
@@ -152,7 +155,7 @@ def get_delivery(session: Session, webhook_id: str, delivery_id: str) -> None:
 @click.option("--delivery", "delivery_id", help="Only this one; without it the events of a span.")
 @spans.options
 @click.option("--only-undelivered", is_flag=True, help="Leave out what has arrived.")
-@click.pass_obj
+@with_session
 def replay(session: Session, webhook_id: str, delivery_id: str | None, only_undelivered: bool, **span: Any) -> None:
     """Send events to WEBHOOK_ID again, under their old ids."""
     operations = session.client.webhooks
@@ -201,7 +204,7 @@ def _replay_span(
 @click.argument("body", type=click.File("rb"))
 @click.option("--signature", required=True, help="The header FastPix-Signature that came with it.")
 @_secret_file("(while you change it: both, a line each); FASTPIX_WEBHOOK_SECRET without it")
-@click.pass_obj
+@with_session
 def verify(session: Session, body: Any, signature: str, secret_file: Any) -> None:
     """Say whether BODY, byte for byte as it arrived, was signed with your secret. Exit code 1: it was not."""
     from fastpix import verify_webhook
