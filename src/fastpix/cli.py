@@ -5,11 +5,13 @@ named, those of others arrive through the entry points of group "fastpix.command
 program. A name of the client wins over an entry point of the same name (`token`, which finds the server's by itself).
 """
 
+import sys
 from importlib import import_module
 
 import click
 
 GROUP = "fastpix.commands"
+SERVER_PYTHON = (3, 11)
 CLIENT = ("upload", "media", "live", "playlist", "key", "data", "webhook", "token", "completion")
 
 
@@ -29,6 +31,8 @@ class InstalledCommands(click.Group):
         from importlib import metadata
 
         for point in metadata.entry_points(group=GROUP, name=cmd_name):
+            if sys.version_info < SERVER_PYTHON:
+                return _not_installed(cmd_name)
             try:
                 command = point.load()
             except ModuleNotFoundError:
@@ -53,10 +57,14 @@ class InstalledCommands(click.Group):
 def _not_installed(name: str) -> click.Command:
     """The command is known, its libraries are not there: say what to install."""
 
-    @click.command(name, short_help="(needs the server: pip install 'fastpix[server]')", add_help_option=False)
+    needed = "the server: pip install 'fastpix[server]'"
+    if sys.version_info < SERVER_PYTHON:
+        needed = f"the server, which needs Python {'.'.join(map(str, SERVER_PYTHON))} or newer"
+
+    @click.command(name, short_help=f"(needs {needed})", add_help_option=False)
     @click.argument("_rest", nargs=-1, type=click.UNPROCESSED)
     def explain(_rest: tuple[str, ...]) -> None:
-        raise click.ClickException(f"`fastpix {name}` needs the server: pip install 'fastpix[server]'")
+        raise click.ClickException(f"`fastpix {name}` needs {needed}")
 
     return explain
 

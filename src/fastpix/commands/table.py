@@ -135,7 +135,7 @@ def _object(data: Row, screen: Screen, indent: int) -> list[str]:
 
 
 def _section(key: str, value: Any, screen: Screen, indent: int) -> Iterator[str]:
-    """An object below its name, or a list of objects as a table. Whatever is absent, or nested beyond reason, is not."""
+    """An object below its name, or a list of objects as a table. What is absent, or nested beyond reason, is not."""
     if indent > INDENT_MAX or not isinstance(value, (Mapping, list, tuple)):
         return
     inner = _object(value, screen, indent + 2) if isinstance(value, Mapping) else _rows(value, screen, indent + 2)

@@ -8,6 +8,7 @@ installed, and nothing else can be meant, the API is asked without being told.
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 import click
@@ -48,9 +49,13 @@ class TokenCommand(ClientCommand):
 
 
 def _of_the_server(name: str) -> click.Command | None:
-    """None where the server is not installed."""
+    """None where the server is not installed, or cannot be."""
     from importlib import metadata
 
+    from fastpix import cli
+
+    if sys.version_info < cli.SERVER_PYTHON:
+        return None
     for point in metadata.entry_points(group="fastpix.commands", name="token"):
         try:
             group = point.load()
