@@ -20,7 +20,7 @@ HEAD = """# The command line
 
 Made from the commands by `python -m tools.make_cli_reference`. [The guide](../guide/cli.md) shows how they are used.
 
-Every command has `--help`. Those of the client have `--json` as well, and where they ask the API
+Every command has `--help`. Those of the client have `--json` and `--field PATH` as well, and where they ask the API
 `--base-url URL` and `--credentials FILE`, which the tables leave out.
 
 ## Exit codes of the client's commands
@@ -89,7 +89,7 @@ def _section(command: click.Command, context: click.Context) -> str:
 
 
 def _is_own(option: click.Option) -> bool:
-    return not option.hidden and not {"--json", "--base-url", "--credentials"} & set(option.opts)
+    return not option.hidden and not {"--json", "--field", "--base-url", "--credentials"} & set(option.opts)
 
 
 def _row(option: click.Option, context: click.Context) -> str:

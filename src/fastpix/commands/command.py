@@ -41,7 +41,7 @@ class ClientCommand(click.Command):
         self.params += self._common
 
     def invoke(self, ctx: click.Context) -> Any:
-        given = {name: ctx.params.pop(name, None) for name in ("base_url", "credentials", "is_json")}
+        given = {name: ctx.params.pop(name, None) for name in ("base_url", "credentials", "is_json", "field")}
         is_json = bool(given.pop("is_json"))
         session = Session(is_json=is_json, **given)
         ctx.obj = session
@@ -98,7 +98,12 @@ class ClientGroup(click.Group):
 def _common(*, is_offline: bool, has_json: bool) -> list[click.Parameter]:
     made: list[click.Parameter] = []
     if has_json:
-        made.append(click.Option(["--json", "is_json"], is_flag=True, help="Print the API's data as JSON."))
+        made += [
+            click.Option(["--json", "is_json"], is_flag=True, help="Print the API's data as JSON."),
+            click.Option(
+                ["--field"], metavar="PATH", help="Of the JSON only this value: id, playbackIds.0.id, 0.title."
+            ),
+        ]
     if not is_offline:
         made += [
             click.Option(

@@ -17,7 +17,7 @@ ALERTS = (
     Column("ID", "id"),
     Column("ON", "isEnabled", is_status=True),
     Column("BREACHED", "isBreached"),
-    Column("RULE", lambda row: f"{row.get('metric')} {row.get('condition')} {row.get('threshold')}"),
+    Column("RULE", lambda row: f"{row.get('metric')} {row.get('condition')} {text.number(row.get('threshold'))}"),
     Column("NAME", "name", is_flexible=True),
 )
 FIRST = ("id", "name", "metric", "measurement", "condition", "threshold", "isEnabled", "isBreached")

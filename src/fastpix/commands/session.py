@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, cast
 
 import click
 
-from fastpix.commands import access, screen, table
+from fastpix.commands import access, screen, table, text
 from fastpix.commands.screen import Screen
 from fastpix.commands.table import Column
 
@@ -31,11 +31,19 @@ RETRY_AFTER_MAX_S = 30.0
 
 
 class Session:
-    """`is_json`: for programs."""
+    """`is_json`: for programs. `field`: of the JSON only the value at this path."""
 
-    def __init__(self, *, base_url: str | None = None, credentials: str | None = None, is_json: bool = False) -> None:
+    def __init__(
+        self,
+        *,
+        base_url: str | None = None,
+        credentials: str | None = None,
+        is_json: bool = False,
+        field: str | None = None,
+    ) -> None:
         self.asked = (base_url, credentials)
-        self.is_json = is_json
+        self.is_json = is_json or field is not None
+        self._field = field
 
     @functools.cached_property
     def client(self) -> FastPix:
@@ -115,6 +123,12 @@ class Session:
             click.echo(line, err=True)
 
     def json(self, data: Any) -> None:
+        if self._field is not None:
+            data = _at(data, self._field)
+            if isinstance(data, str):
+                # As it is, for a shell's variable, but for what would act upon a terminal.
+                click.echo(text.clean(data) if data else "")
+                return
         click.echo(json.dumps(data, indent=2))
 
     def object(
@@ -177,6 +191,18 @@ def with_session(function: F) -> F:
 
 LIMIT = 20
 LIMIT_MAX = 10_000
+
+
+def _at(data: Any, path: str) -> Any:
+    """What is at `playbackIds.0.id`."""
+    for key in path.split("."):
+        if isinstance(data, dict) and key in data:
+            data = data[key]
+        elif isinstance(data, list) and key.isdecimal() and int(key) < len(data):
+            data = data[int(key)]
+        else:
+            raise click.ClickException(f"There is no {text.clean(path)} in the answer")
+    return data
 
 
 def _require_environment() -> None:

@@ -6,6 +6,7 @@ copying); in a pipe nothing is shortened.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -15,6 +16,7 @@ from fastpix.commands.screen import Screen
 
 Row = Mapping[str, Any]
 GAP = "  "
+_TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d")
 FLEXIBLE_MIN = 8  # columns: a title of less says nothing
 INDENT_MAX = 12  # the API has four levels
 CELL_MAX_ITEMS = 20  # of a list inside a cell
@@ -168,7 +170,7 @@ def _is_plain(value: Any) -> bool:
 
 def shown(key: str, value: Any) -> str:
     """By what the API's names tell of their values."""
-    if isinstance(value, str) and key.endswith(("At", "Time", "Until", "Since", "_time")) and text.parsed(value):
+    if isinstance(value, str) and _TIME.match(value) and text.parsed(value):
         return text.moment(value)
     if key == "duration" and isinstance(value, (int, float)):
         return f"{text.clock(value)} ({text.number(value)} s)"

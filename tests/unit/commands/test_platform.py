@@ -63,6 +63,8 @@ def _media(program: Program, neighbour: Neighbour) -> tuple[str, str]:
     program("media", "input", made["id"])
     assert "fastpix key sign" in program("media", "get", made["id"]).stdout
     listed = program.json("media", "list", "--limit", "60")
+    assert program("media", "get", made["id"], "--field", "playbackIds.0.accessPolicy").stdout == "private\n"
+    assert "There is no x.0 in the answer" in program("media", "get", made["id"], "--field", "x.0", code=1).stderr
     assert {media_id, made["id"]} <= {item["id"] for item in listed}
     [title] = [item["title"] for item in listed if item["id"] == made["id"]]
     assert title == "Fetched"
