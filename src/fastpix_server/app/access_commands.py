@@ -30,7 +30,7 @@ def token() -> None:
     """Access tokens of the API: make, list and revoke them, on the machine of the data folder or database."""
 
 
-@click.group()
+@click.group(epilog="\b\nExample:\n  $ fastpix workspace list")
 def workspace() -> None:
     """Workspaces, each a separate world: make and list them, on the machine of the data folder or database."""
 
@@ -111,7 +111,7 @@ def revoke_token(token_id: str, is_json: bool) -> None:
         _tell({"id": token_id, "state": "revoked"}, is_json)
 
 
-@workspace.command("create")
+@workspace.command("create", epilog="\b\nExample:\n  $ fastpix workspace create 'Second team'")
 @click.argument("name")
 @_as_json
 def create_workspace(name: str, is_json: bool) -> None:
@@ -126,7 +126,7 @@ def create_workspace(name: str, is_json: bool) -> None:
         _tell(_workspace_row(_in_one_unit(settings, work)), is_json)
 
 
-@workspace.command("list")
+@workspace.command("list", epilog="\b\nExample:\n  $ fastpix workspace list --json")
 @_as_json
 def list_workspaces(is_json: bool) -> None:
     """List all workspaces, oldest first."""

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 EXAMPLE_MEDIA_URL = "https://storage.googleapis.com/gtv-videos-bucket/sample/ForBiggerBlazes.mp4"
 
 
-@click.command()
+@click.command(epilog="\b\nExample:\n  $ fastpix up")
 def up() -> None:
     """Run the whole platform in the foreground: database, API, playback, workers."""
     import asyncio
@@ -39,13 +39,13 @@ def up() -> None:
         asyncio.run(Supervisor(settings, lambda: click.echo(welcome(settings, credentials))).run())
 
 
-@click.command()
+@click.command(epilog="\b\nExample:\n  $ fastpix api")
 def api() -> None:
     """Run only the REST API (for several machines; needs FASTPIX_DATABASE_URL)."""
     _serve(frozenset({"api"}))
 
 
-@click.command()
+@click.command(epilog="\b\nExample:\n  $ fastpix edge")
 def edge() -> None:
     """Run only the edge: playback, images, uploads (for several machines; needs FASTPIX_DATABASE_URL)."""
     _serve(frozenset({"edge"}))
@@ -57,7 +57,7 @@ def http() -> None:
     _serve(frozenset({"api", "edge"}))
 
 
-@click.command()
+@click.command(epilog="\b\nExample:\n  $ fastpix worker")
 def worker() -> None:
     """Run only a worker: background jobs and segments (for several machines; needs FASTPIX_DATABASE_URL)."""
     with _spoken_errors():
@@ -67,7 +67,7 @@ def worker() -> None:
         role.run(settings)
 
 
-@click.command()
+@click.command(epilog="\b\nExample:\n  $ fastpix ingest")
 def ingest() -> None:
     """Run only live ingest: RTMP, SRT, WHIP, recording (for several machines; needs FASTPIX_DATABASE_URL)."""
     with _spoken_errors():
@@ -77,7 +77,7 @@ def ingest() -> None:
         role.run(settings)
 
 
-@click.command()
+@click.command(epilog="\b\nExample:\n  $ fastpix analytics")
 def analytics() -> None:
     """Run only the embedded analytics engine, where FASTPIX_CLICKHOUSE_URL says."""
     with _spoken_errors():
@@ -87,7 +87,7 @@ def analytics() -> None:
         role.run(settings)
 
 
-@click.command()
+@click.command(epilog="\b\nExample:\n  $ fastpix migrate")
 def migrate() -> None:
     """Bring the database to the newest schema and make the first workspace."""
     import asyncio
@@ -99,7 +99,7 @@ def migrate() -> None:
         asyncio.run(migration.run(settings))
 
 
-@click.command()
+@click.command(epilog="\b\nExample:\n  $ fastpix credentials > platform.json")
 def credentials() -> None:
     """Print the first access token and its workspace as JSON."""
     with _spoken_errors():
@@ -121,7 +121,7 @@ def credentials() -> None:
         )
 
 
-@click.command("path-key")
+@click.command("path-key", epilog="\b\nExample:\n  $ fastpix path-key --format nginx")
 @click.option(
     "--format",
     "form",

@@ -1,0 +1,36 @@
+"""`fastpix completion`: what a shell needs to complete commands and options."""
+
+from __future__ import annotations
+
+import click
+
+from fastpix.commands.command import ClientCommand
+from fastpix.commands.session import Session, with_session
+
+SHELLS = ("bash", "zsh", "fish")
+VARIABLE = "_FASTPIX_COMPLETE"  # click's own name for it
+
+
+@click.command(
+    cls=ClientCommand,
+    is_offline=True,
+    has_json=False,
+    example=["fastpix completion bash", "fastpix completion zsh", "fastpix completion fish"],
+)
+@click.argument("shell", type=click.Choice(SHELLS))
+@with_session
+def completion(session: Session, shell: str) -> None:
+    """Print the completion script for SHELL: bash, zsh or fish.
+
+    \b
+    bash, in ~/.bashrc:   eval "$(fastpix completion bash)"
+    zsh, in ~/.zshrc:     eval "$(fastpix completion zsh)"
+    fish:                 fastpix completion fish > ~/.config/fish/completions/fastpix.fish
+    """
+    from click.shell_completion import get_completion_class
+
+    from fastpix.cli import main
+
+    kind = get_completion_class(shell)
+    assert kind is not None
+    session.say(kind(main, {}, "fastpix", VARIABLE).source())
