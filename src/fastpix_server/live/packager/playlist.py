@@ -20,6 +20,8 @@ PARTS_BEHIND_TARGETS = 3
 PART_HOLD_BACK_S = 3 * PART_MAX_S
 HOLD_BACK_TARGETS = 3
 SKIP_TARGETS = 6  # the least that 4.4.3.8 allows
+# A segment whose end is nearer than this has no further part, as far as can be told: segments of sound differ by a frame.
+_PART_LEAST_S = 0.05
 # In long playlists only each eighth segment repeats its time of day: they are sent again and again.
 PDT_EVERY = 8
 DVR_PARAMETER = "dvrMode=true"
@@ -138,7 +140,7 @@ def _parts(segment: Segment) -> list[str]:
 
 def _tail(rendition: Rendition, others: Sequence[Rendition], last: Segment, form: Form, expected_s: float) -> list[str]:
     """What will come next here, and how far the other renditions are."""
-    is_full = last.is_done or abs(last.duration_s - expected_s) < 0.1
+    is_full = last.is_done or abs(last.duration_s - expected_s) < _PART_LEAST_S
     number, part = (last.number + 1, 0) if is_full else (last.number, len(last.parts))
     lines = [f'#EXT-X-PRELOAD-HINT:TYPE=PART,URI="{number}.{part}.m4s"']
     suffix = f"?{DVR_PARAMETER}" if form.is_dvr else ""

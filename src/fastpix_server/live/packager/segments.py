@@ -16,11 +16,12 @@ from fastpix_server.live.packager import mp4
 from fastpix_server.live.packager.codecs import rfc6381, timescale_of
 from fastpix_server.live.packager.mp4 import MediaSample
 
-# What PART-TARGET announces. Parts aim at 0.5 s; frames and frames of sound do not divide it evenly.
-PART_MAX_S = 0.53
+# What PART-TARGET announces. Parts aim at a third of a second; frames and frames of sound do not divide it evenly. The
+# distance between the two leaves every usual rate from 10 pictures a second on a part of an allowed length.
+PART_MAX_S = 0.35
 # RFC 8216bis 4.4.4.9: every part but the last of a segment lasts at least this share of PART-TARGET.
 PART_MIN_SHARE = 0.85
-# How far over 0.5 s a part may go so that it is not one frame short: 12 frames of 23.976/s are 0.5005 s.
+# How far over its aim a part may go so that it is not one frame short: 8 frames of 23.976/s are 0.3337 s.
 _SLACK_S = 0.001
 # A viewer may go back about a minute.
 WINDOW_S = 60.0
