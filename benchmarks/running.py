@@ -61,6 +61,13 @@ class Running:
         root = psutil.Process(self.process.pid)
         return sum(p.memory_full_info().pss for p in [root, *root.children(recursive=True)])
 
+    def memory_by_process(self) -> list[tuple[str, int]]:
+        """Name and PSS of each, the largest first."""
+        root = psutil.Process(self.process.pid)
+        every = [root, *root.children(recursive=True)]
+        found = [(" ".join(p.cmdline()[-2:])[-60:], p.memory_full_info().pss) for p in every]
+        return sorted(found, key=lambda one: -one[1])
+
     def cpu_s(self) -> float:
         root = psutil.Process(self.process.pid)
         return sum(sum(p.cpu_times()[:2]) for p in [root, *root.children(recursive=True)])

@@ -1,4 +1,4 @@
-"""The analytics role as a process of its own, in an empty folder."""
+"""The analytics role as a process of its own, in a folder that may be used again."""
 
 import asyncio
 import contextlib
@@ -7,7 +7,6 @@ import secrets
 import signal
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -18,27 +17,25 @@ from fastpix_server.views import schema
 from fastpix_server.views.clickhouse import ClickHouse
 
 START_S = 120
-# Such as the SELECT that fills it: statements of a benchmark are larger than a dashboard's.
-STATEMENT_S = 300.0
 
 
 @contextlib.asynccontextmanager
-async def analytics() -> AsyncIterator[ClickHouse]:
-    with tempfile.TemporaryDirectory(prefix="fastpix-bench-") as folder:
-        url = f"http://fastpix:{secrets.token_hex(8)}@127.0.0.1:{free_port()}"
-        environ = {name: value for name, value in os.environ.items() if not name.startswith("FASTPIX_")}
-        environ |= {"FASTPIX_DATA_DIR": folder, "FASTPIX_CLICKHOUSE_URL": url}
-        with (Path(folder) / "log").open("wb") as log:
-            process = subprocess.Popen(  # noqa: ASYNC220 - it returns at once
-                [sys.executable, "-m", "fastpix_server.app", "analytics"], env=environ, stdout=log, stderr=log
-            )
-        try:
-            async with ClickHouse(url) as clickhouse:
-                await _when_ready(clickhouse, process)
-                yield clickhouse
-        finally:
-            process.send_signal(signal.SIGTERM)
-            process.wait(timeout=60)
+async def analytics(folder: Path) -> AsyncIterator[ClickHouse]:
+    folder.mkdir(parents=True, exist_ok=True)
+    url = f"http://fastpix:{secrets.token_hex(8)}@127.0.0.1:{free_port()}"
+    environ = {name: value for name, value in os.environ.items() if not name.startswith("FASTPIX_")}
+    environ |= {"FASTPIX_DATA_DIR": str(folder), "FASTPIX_CLICKHOUSE_URL": url}
+    with (folder / "log").open("wb") as log:
+        process = subprocess.Popen(  # noqa: ASYNC220 - it returns at once
+            [sys.executable, "-m", "fastpix_server.app", "analytics"], env=environ, stdout=log, stderr=log
+        )
+    try:
+        async with ClickHouse(url) as clickhouse:
+            await _when_ready(clickhouse, process)
+            yield clickhouse
+    finally:
+        process.send_signal(signal.SIGTERM)
+        process.wait(timeout=60)
 
 
 async def _when_ready(clickhouse: ClickHouse, process: "subprocess.Popen[bytes]") -> None:

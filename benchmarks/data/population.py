@@ -5,8 +5,10 @@ They are finished by the expressions of the job without its merge, which would t
 which the largest has four views in ten.
 """
 
+import contextlib
 import uuid
 
+from fastpix_server.base import errors
 from fastpix_server.views import reading, schema
 from fastpix_server.views.clickhouse import ClickHouse
 from fastpix_server.views.finished import columns_ddl
@@ -22,7 +24,12 @@ PIECE = 100_000
 OPEN_S = 7200
 _DAY_S = 86_400
 _MADE = "made_views"
-_STATEMENT_S = 600.0
+_STATEMENT_S = 450.0
+# Blocks of half a million rows, as they are: no view is there twice.
+_QUICKLY = (
+    "SETTINGS optimize_on_insert = 0, max_insert_threads = 2, min_insert_block_size_rows = 500000,"
+    f" min_insert_block_size_bytes = 2000000000, max_execution_time = {_STATEMENT_S:.0f}"
+)
 
 _BROWSERS = ("Chrome", "Safari", "Firefox", "Edge", "Samsung Internet", "Opera")
 _SYSTEMS = ("Windows", "macOS", "iOS", "Android", "Linux", "tvOS", "Tizen", "webOS")
@@ -35,9 +42,11 @@ _PLACES = (
 
 async def fill(clickhouse: ClickHouse, views: int, end_s: int, *, copies: int = 1) -> None:
     """`views` views that end evenly over the DAYS before `end_s`. With `copies` one part of them is computed, and the
-    others are that part again, earlier and under other ids: quicker, and as new to the engine."""
+    others are that part again, earlier and under other ids: quicker, and as new to the engine. Merges wait for the end
+    (merge()): they would rewrite everything several times."""
     own, days = views // copies, DAYS / copies
     opened = int(own * OPEN_S / (days * _DAY_S))
+    await clickhouse.command(f"SYSTEM STOP MERGES {schema.FINISHED}")
     await clickhouse.command(f"CREATE TABLE {_MADE} AS {schema.ROWS} ENGINE = Memory")
     for first in range(0, own - opened, PIECE):
         which = range(first, min(first + PIECE, own - opened))
@@ -50,10 +59,26 @@ async def fill(clickhouse: ClickHouse, views: int, end_s: int, *, copies: int = 
     await _insert(clickhouse, schema.ROWS, range(own - opened, own), own, end_s, days)
 
 
+async def merge(clickhouse: ClickHouse) -> None:
+    """What the background does some day: a month becomes one part."""
+    await clickhouse.command(f"SYSTEM START MERGES {schema.FINISHED}")
+    found = await clickhouse.rows(
+        f"SELECT DISTINCT partition_id AS id FROM system.parts WHERE active AND table = '{schema.FINISHED}'"
+    )
+    for row in found:
+        # A larger month takes longer than the engine lets a statement run: then it is measured in several parts.
+        with contextlib.suppress(errors.Unavailable):
+            await clickhouse.command(
+                f"OPTIMIZE TABLE {schema.FINISHED} PARTITION ID '{row['id']}' FINAL"
+                f" SETTINGS max_execution_time = {_STATEMENT_S:.0f}",
+                timeout_s=_STATEMENT_S,
+            )
+
+
 async def _finish(clickhouse: ClickHouse) -> None:
     values = ", ".join(columns_ddl())
     await clickhouse.command(
-        f"INSERT INTO {schema.FINISHED} (workspace_id, view_id, covers, {values})"
+        f"INSERT INTO {schema.FINISHED} (workspace_id, view_id, covers, {values}) {_QUICKLY}"
         f" SELECT workspace_id, view_id, 1, {values} FROM ({reading.finished_of(_MADE)})",
         timeout_s=_STATEMENT_S,
     )
@@ -72,8 +97,8 @@ async def _copy(clickhouse: ClickHouse, copy: int, earlier_s: int) -> None:
     )
     await clickhouse.command(
         # In a SELECT of its own: a name in WHERE would mean the changed value.
-        f"INSERT INTO {schema.FINISHED} SELECT * REPLACE ({changed}) FROM (SELECT * FROM {schema.FINISHED}"
-        f" WHERE covers > 0)",
+        f"INSERT INTO {schema.FINISHED} {_QUICKLY}"
+        f" SELECT * REPLACE ({changed}) FROM (SELECT * FROM {schema.FINISHED} WHERE covers > 0)",
         timeout_s=_STATEMENT_S,
     )
 

@@ -16,7 +16,7 @@ _NUMBERS = frozenset(export.MEASURES) - {"error_message", "city"}
 
 
 class Twin:
-    """`with` it; the server is a real one with its usual durability."""
+    """`with` it; the server is a real one with its usual durability. What `folder` holds stays there."""
 
     def __init__(self, folder: Path) -> None:
         self._server = EmbeddedPostgres(folder / "postgres", {"shared_buffers": "512MB", "max_wal_size": "4GB"})
@@ -26,7 +26,7 @@ class Twin:
         self._server.ensure_database("bench")
         self._connection = psycopg.connect(self._server.url("bench"), autocommit=True)
         columns = ", ".join(f"{name} {_type(name)}" for name in export.HEADER)
-        self._connection.execute(f"create table views (workspace_id uuid, {columns})")
+        self._connection.execute(f"create table if not exists views (workspace_id uuid, {columns})")
         return self
 
     def __exit__(self, *_: object) -> None:

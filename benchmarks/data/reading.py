@@ -1,11 +1,14 @@
 """How long the questions of a dashboard take over a million and over ten million views, and the disk of a view."""
 
 import asyncio
+import contextlib
+import enum
 import os
 import statistics
 import sys
 import tempfile
 import time
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 from benchmarks.data import population
@@ -19,42 +22,82 @@ from fastpix_server.views.clickhouse import ClickHouse
 from fastpix_server.views.queries.selection import Selection
 from fastpix_server.views.spans import Span
 
-TIMES = 5
+TIMES = 10
 # A question that takes so long is asked once: its figure needs no more digits.
 LONG_S = 4.0
 AIM_MS = 300.0
 DAY_S = 86_400
 
 
+class Size(enum.Enum):
+    MILLION = "1M"
+    TEN_MILLION = "10M"
+
+    @property
+    def views(self) -> int:
+        return int(os.environ.get("BENCH_VIEWS", "1000000" if self is Size.MILLION else "10000000"))
+
+
+@contextlib.asynccontextmanager
+async def filled(size: Size) -> AsyncIterator[tuple[ClickHouse, Path, int]]:
+    """The engine with its views, where else they are, and when they end. BENCH_FOLDER keeps all of it, so that another
+    run begins with the questions; without it everything is made anew and thrown away."""
+    with contextlib.ExitStack() as stack:
+        kept = os.environ.get("BENCH_FOLDER")
+        top = Path(kept) if kept else Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="fastpix-bench-")))
+        folder = top / size.value
+        done = folder / "filled"
+        async with analytics(folder) as clickhouse:
+            if not done.exists():
+                end_s = int(time.time())
+                await population.fill(clickhouse, size.views, end_s, copies=20)
+                _say("filled")
+                await population.merge(clickhouse)
+                _say("merged")
+                if size is Size.MILLION:
+                    with Twin(folder) as twin:
+                        await _copy_to(twin, clickhouse, end_s)
+                    _say("copied to PostgreSQL")
+                done.write_text(str(end_s))
+            yield clickhouse, folder, int(done.read_text())
+
+
+def fill(size: Size) -> list[Row]:
+    async def run() -> list[Row]:
+        begin = time.perf_counter()
+        async with filled(size):
+            return [Row(f"fill of {size.views:,} views", f"{time.perf_counter() - begin:.0f} s")]
+
+    return asyncio.run(run())
+
+
 def million() -> list[Row]:
     """Against PostgreSQL over the same views, in the same run."""
-    return asyncio.run(_million(int(os.environ.get("BENCH_VIEWS", "1000000"))))
+    return asyncio.run(_million())
 
 
 def ten_million() -> list[Row]:
-    return asyncio.run(_ten_million(int(os.environ.get("BENCH_VIEWS", "10000000"))))
+    return asyncio.run(_ten_million())
 
 
-async def _million(views: int) -> list[Row]:
-    end_s = int(time.time())
-    async with analytics() as clickhouse:
-        await population.fill(clickhouse, views, end_s, copies=10)
-        _say("filled")
-        with tempfile.TemporaryDirectory(prefix="fastpix-bench-pg-") as folder, Twin(Path(folder)) as twin:
-            for workspace in await _workspaces(clickhouse):
-                # Such pieces of a million views stay well under the largest answer.
-                days = 2 if workspace == population.LARGEST else 6
-                await twin.take(clickhouse, (Selection(workspace, span) for span in _pieces(end_s, days)))
-            twin.settle()
-            _say("copied")
-            await _merge(clickhouse)
+async def _copy_to(twin: Twin, clickhouse: ClickHouse, end_s: int) -> None:
+    for workspace in await _workspaces(clickhouse):
+        # Such pieces of a million views stay well under the largest answer.
+        days = 2 if workspace == population.LARGEST else 6
+        await twin.take(clickhouse, (Selection(workspace, span) for span in _pieces(end_s, days)))
+    twin.settle()
+
+
+async def _million() -> list[Row]:
+    async with filled(Size.MILLION) as (clickhouse, folder, end_s):
+        with Twin(folder) as twin:
             month = await _measure(clickhouse, end_s, 30)
             selection = Selection(population.LARGEST, _days(end_s, 30))
             rows = []
             for name, took in month.items():
                 theirs = twin.seconds(name, selection, 3) if name in POSTGRES else []
                 rows.append(_row(f"{name}, 30 days", took, theirs))
-            disk = await _disk_bytes(clickhouse)
+            disk, views = await _disk_bytes(clickhouse), Size.MILLION.views
             rows.append(
                 Row(
                     "disk per view",
@@ -66,20 +109,15 @@ async def _million(views: int) -> list[Row]:
     return rows
 
 
-async def _ten_million(views: int) -> list[Row]:
-    end_s = int(time.time())
-    async with analytics() as clickhouse:
-        await population.fill(clickhouse, views, end_s, copies=10)
-        _say("filled")
-        await _merge(clickhouse)
-        _say("merged")
+async def _ten_million() -> list[Row]:
+    async with filled(Size.TEN_MILLION) as (clickhouse, _folder, end_s):
         rows = []
         for days in (1, 30):
             measured = await _measure(clickhouse, end_s, days)
             selection = await _selection(end_s, days).located(clickhouse)
             [counted] = await clickhouse.rows(f"SELECT count() AS n FROM ({selection.views([])})", selection.parameters)
             rows += [_row(f"{name}, {_name(days)} ({counted['n']:,} views)", took) for name, took in measured.items()]
-        rows.append(Row("disk per view", f"{await _disk_bytes(clickhouse) / views:.0f} B"))
+        rows.append(Row("disk per view", f"{await _disk_bytes(clickhouse) / Size.TEN_MILLION.views:.0f} B"))
     return rows
 
 
@@ -122,20 +160,6 @@ def _pieces(end_s: int, days: int) -> list[Span]:
 
 def _name(days: int) -> str:
     return "1 day" if days == 1 else f"{days} days"
-
-
-async def _merge(clickhouse: ClickHouse) -> None:
-    """What the background does some day: a month at a time, or the engine's time limit ends it."""
-    found = await clickhouse.rows(
-        f"SELECT DISTINCT partition_id AS id FROM system.parts WHERE active AND table = '{schema.FINISHED}'"
-    )
-    for row in found:
-        try:
-            await clickhouse.command(
-                f"OPTIMIZE TABLE {schema.FINISHED} PARTITION ID '{row['id']}' FINAL", timeout_s=600
-            )
-        except errors.Unavailable:
-            _say(f"month {row['id']} is not merged to one part: measured as it is")
 
 
 async def _workspaces(clickhouse: ClickHouse) -> list[str]:

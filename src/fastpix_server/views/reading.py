@@ -10,6 +10,7 @@ docs/decisions/0057-finished-views.md.
 
 import dataclasses
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import Any
 
 from fastpix_server.views.finished import KEPT, KNOWN, KNOWN_FINISHED, plain_type, sequences, state
 from fastpix_server.views.schema import BY_NAME, FINISHED, ROWS, VIEW_MAX_HOURS, Derived
@@ -23,17 +24,46 @@ _FINISHED_IN_SPAN = (
     "workspace_id = {workspace_id:UUID} AND last_event_at >= {after:DateTime64(3)}"
     " AND last_event_at < {before:DateTime64(3)} AND isNotNull(view_start)"
 )
-FIRST_OPEN = f"SELECT count() AS rows, toUnixTimestamp64Milli(min(last_event_at)) AS first_ms {_OPEN}"
+# Up to so many open views are named in the statement. The engine plans a list in less time than another subquery; more
+# would be a long request line.
+NAMED_MAX = 500
+FIRST_OPEN = (
+    "SELECT count() AS rows, toUnixTimestamp64Milli(min(last_event_at)) AS first_ms,"
+    f" groupUniqArray({NAMED_MAX + 1})(toString(view_id)) AS ids {_OPEN}"
+)
+# At least as many as a span has views, by the keys alone.
+AT_MOST = (
+    "SELECT count() AS rows FROM (SELECT 1 AS one"  # noqa: S608
+    f" FROM {FINISHED} WHERE {_FINISHED_IN_SPAN} UNION ALL SELECT 1 AS one {_OPEN})"
+)
+_KEYS = ("view_id", "view_end")
+_END = "last_event_at AS view_end"
 _STORED_KEYS = ("view_start", "last_event_at")
+# Columns of finished views, or as good as that; everything else is computed from them, once for all branches.
+_PLAIN: frozenset[str] = frozenset({*BY_NAME, *KEPT, "is_ended"})
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Opened:
     """What is known of a workspace's open rows around a span, from FIRST_OPEN: when the first event was, or None when
-    there are no rows. A statement that is made with it takes no notice of what came later and happened earlier: it
-    tells the state of then."""
+    there are no rows, and the ids of the views, or None when they are too many to name. A statement that is made with
+    it takes no notice of what came later and happened earlier, nor, with ids, of views that opened since: it tells the
+    state of then."""
 
     first_ms: int | None
+    ids: tuple[str, ...] | None = None
+
+    @classmethod
+    def found(cls, row: Mapping[str, Any]) -> "Opened":
+        """From the one row of FIRST_OPEN."""
+        if not row["rows"]:
+            return cls(None)
+        return cls(row["first_ms"], tuple(row["ids"]) if len(row["ids"]) <= NAMED_MAX else None)
+
+    @property
+    def parameters(self) -> dict[str, list[str]]:
+        """What merged_views() wants bound beside the span."""
+        return {} if self.ids is None else {"open_ids": list(self.ids)}
 
 
 def merged_views(names: Iterable[str], opened: Opened, after_s: int, *, where: str = "", first: str = "") -> str:
@@ -45,47 +75,84 @@ def merged_views(names: Iterable[str], opened: Opened, after_s: int, *, where: s
     all, the caller finds.
     """
     wanted = list(dict.fromkeys(["view_start", *names]))
-    tail = f" {first}" if first else ""
+    # Planning takes longer than reading a hundred thousand views, and grows with the text: what a view needs is
+    # computed above the branches, not in each.
+    plain, derived = _resolve(wanted, KNOWN, _PLAIN)
+    if not derived and not where:
+        branches = _branches(["view_id", "view_end", *(name for name in wanted if name not in _KEYS)], opened, after_s)
+    else:
+        columns = ["view_id", "last_event_at", *(name for name in plain if name != "last_event_at")]
+        branches = _branches(columns, opened, after_s)
+        if not first:
+            return _select(wanted, derived, f"({' UNION ALL '.join(branches)})", where)
+        branches = [_select(wanted, derived, f"({one})", where) for one in branches]
+    return " UNION ALL ".join(f"{one} {first}" for one in branches)
+
+
+def _branches(columns: Sequence[str], opened: Opened, after_s: int) -> list[str]:
+    """SQL of each branch, with columns of _PLAIN and `view_id` and `view_end`."""
     if opened.first_ms is None:
-        return _finished(wanted, "", where) + tail
+        return [_finished(columns, "")]
     begin = f"fromUnixTimestamp64Milli(toInt64({opened.first_ms}))"
     # No finished view that ends before this has an open row: the rows of a view lie within VIEW_MAX_HOURS.
     reached_ms = opened.first_ms - VIEW_MAX_HOURS * 3_600_000
     reached = f"fromUnixTimestamp64Milli(toInt64({reached_ms}))"
-    ids = f"(SELECT view_id {_OPEN} AND last_event_at >= {begin})"
-    stored, derived = _resolve([*_STORED_KEYS, *wanted], KNOWN, BY_NAME)
-    rows = (
-        f"SELECT view_id, {', '.join(stored)} {_OPEN} AND last_event_at >= {begin} UNION ALL"  # noqa: S608
-        f" SELECT view_id, {_states(stored)} FROM {FINISHED} AS f WHERE workspace_id = {{workspace_id:UUID}}"
-        f" AND f.last_event_at >= {reached}"
+    of_rows = f"{_OPEN} AND last_event_at >= {begin}"
+    if opened.ids is None:
+        ids = f"(SELECT view_id {of_rows})"
+    else:
+        ids = "{open_ids:Array(UUID)}"
+        of_rows += f" AND view_id IN {ids}"
+    of_finished = (
+        f"workspace_id = {{workspace_id:UUID}} AND f.last_event_at >= {reached}"
         f" AND f.last_event_at < {{before:DateTime64(3)}} + toIntervalHour({2 * VIEW_MAX_HOURS}) AND view_id IN {ids}"
     )
-    merged = (
-        f"SELECT r.view_id AS view_id, {_merges(stored)} FROM ({rows}) AS r"  # noqa: S608
-        " GROUP BY r.view_id HAVING isNotNull(view_start)"
-        " AND last_event_at >= {after:DateTime64(3)} AND last_event_at < {before:DateTime64(3)}"
-    )
-    branches = [
-        _finished(wanted, f"last_event_at >= {reached} AND view_id NOT IN {ids}", where),
-        _select(wanted, derived, f"({merged})", where, words=True),
-    ]
-    if reached_ms > after_s * 1000:
-        branches.insert(0, _finished(wanted, f"last_event_at < {reached}", where))
-    return f"{tail} UNION ALL ".join(branches) + tail
+    stored, derived = _resolve([*_STORED_KEYS, *columns], KNOWN, BY_NAME)
+    merged = _merged(stored, of_rows, of_finished)
+    merged += " AND last_event_at >= {after:DateTime64(3)} AND last_event_at < {before:DateTime64(3)}"
+    found = [_columns(columns, derived, f"({merged})")]
+    if reached_ms <= after_s * 1000:
+        return [_finished(columns, f"view_id NOT IN {ids}"), *found]
+    if opened.ids is not None:
+        # One branch less to plan, for reading all ids of a workspace that has not many views.
+        return [_finished(columns, f"(last_event_at < {reached} OR view_id NOT IN {ids})"), *found]
+    later = _finished(columns, f"last_event_at >= {reached} AND view_id NOT IN {ids}")
+    return [_finished(columns, f"last_event_at < {reached}"), later, *found]
 
 
 def merged_view(names: Iterable[str]) -> str:
     """SQL: the one view {view_id:UUID} of {workspace_id:UUID}, or no row. Finds it by the indices of the ids."""
+    one = "workspace_id = {workspace_id:UUID} AND view_id = {view_id:UUID}"
+    return _whole(names, f"FROM {ROWS} WHERE {one}", one)
+
+
+def chosen_views(names: Iterable[str]) -> str:
+    """SQL: the views {ids:Array(UUID)} of {workspace_id:UUID}, which had an end in the span a moment ago."""
+    ids = "view_id IN {ids:Array(UUID)}"
+    of_finished = (
+        f"workspace_id = {{workspace_id:UUID}} AND f.last_event_at >= {{after:DateTime64(3)}} - {_REACH}"
+        f" AND f.last_event_at < {{before:DateTime64(3)}} + {_REACH} AND {ids}"
+    )
+    return _whole(names, f"{_OPEN} AND {ids}", of_finished)
+
+
+def _whole(names: Iterable[str], of_rows: str, of_finished: str) -> str:
     wanted = list(dict.fromkeys(["view_start", *names]))
     stored, derived = _resolve([*_STORED_KEYS, *wanted], KNOWN, BY_NAME)
-    one = "workspace_id = {workspace_id:UUID} AND view_id = {view_id:UUID}"
-    merged = (
-        f"SELECT r.view_id AS view_id, {_merges(stored)} FROM ("  # noqa: S608
-        f"SELECT view_id, {', '.join(stored)} FROM {ROWS} WHERE {one} UNION ALL"
-        f" SELECT view_id, {_states(stored)} FROM {FINISHED} AS f WHERE {one})"
-        " AS r GROUP BY r.view_id HAVING isNotNull(view_start)"
+    return _select(wanted, derived, f"({_merged(stored, of_rows, of_finished)})", "")
+
+
+def _merged(stored: Sequence[str], of_rows: str, of_finished: str) -> str:
+    """SQL: views from their open rows (`of_rows` is FROM and WHERE) and from what is finished of them. It ends with
+    a HAVING."""
+    rows = (
+        f"SELECT view_id, {', '.join(stored)} {of_rows} UNION ALL"  # noqa: S608
+        f" SELECT view_id, {_states(stored)} FROM {FINISHED} AS f WHERE {of_finished}"
     )
-    return _select(wanted, derived, f"({merged})", "", words=False)
+    return (
+        f"SELECT r.view_id AS view_id, {_merges(stored)} FROM ({rows}) AS r"  # noqa: S608
+        " GROUP BY r.view_id HAVING isNotNull(view_start)"
+    )
 
 
 def finishing_select(of_rows: str, of_finished: str) -> str:
@@ -114,35 +181,48 @@ def finished_of(source: str) -> str:
     return f"SELECT *{computed} FROM ({inner})"  # noqa: S608
 
 
-def _finished(wanted: Sequence[str], more: str, where: str) -> str:
-    _, derived = _resolve([*_STORED_KEYS, *wanted], KNOWN_FINISHED, {*BY_NAME, *KEPT})
-    condition = " AND ".join(filter(None, (_FINISHED_IN_SPAN, more, f"({where})" if where else "")))
-    return _select(wanted, derived, FINISHED, condition, words=False)
+def _finished(columns: Sequence[str], more: str) -> str:
+    # Silence or viewCompleted has ended it.
+    special = {"is_ended": "true AS is_ended", "view_end": _END}
+    shown = ", ".join(special.get(name, name) for name in columns)
+    condition = " AND ".join(filter(None, (_FINISHED_IN_SPAN, more)))
+    return f"SELECT {shown} FROM {FINISHED} WHERE {condition}"  # noqa: S608 - names of our own tables only
 
 
-def _select(wanted: Sequence[str], derived: Sequence[Derived], source: str, condition: str, *, words: bool) -> str:
-    """The columns of an answer, always in the same order. Derived values name each other as aliases of one SELECT.
-
-    With `words` the dictionaries that merging took away are made again, or the other branches would lose theirs.
-    """
-    by_name = {one.name: one for one in derived}
+def _columns(columns: Sequence[str], derived: Sequence[Derived], source: str) -> str:
+    """SQL: what `_finished` gives, of merged rows. The dictionaries that merging took away are made again, or the
+    other branches would lose theirs."""
+    by_name = {one.name: one for one in (*derived, KNOWN["view_end"])}
     shown = []
-    for name in wanted:
-        if name in ("view_id", "view_end"):
-            continue
+    for name in columns:
         known = by_name.pop(name, None)
         expression = name if known is None else known.expression
-        is_word = words and (name in BY_NAME or name in KEPT) and plain_type(name).startswith("LowCardinality")
+        is_word = name in _PLAIN and name != "is_ended" and plain_type(name).startswith("LowCardinality")
         if is_word:
             shown.append(f"toLowCardinality({expression}) AS {name}")
         else:
             shown.append(name if known is None else f"{expression} AS {name}")
-    # What only other derived values need: aliases, but no columns of the answer.
+    by_name.pop("view_end", None)
+    if not by_name:
+        return f"SELECT {', '.join(shown)} FROM {source}"  # noqa: S608
+    # What only other values need: aliases, but no columns of the answer.
+    hidden = ", ".join(f"{one.expression} AS {one.name}" for one in by_name.values())
+    return f"SELECT {', '.join(columns)} FROM (SELECT {', '.join(shown)}, {hidden} FROM {source})"  # noqa: S608
+
+
+def _select(wanted: Sequence[str], derived: Sequence[Derived], source: str, where: str) -> str:
+    """The columns of an answer. Derived values name each other as aliases of one SELECT."""
+    by_name = {one.name: one for one in derived}
+    shown = []
+    for name in wanted:
+        if name not in _KEYS:
+            known = by_name.pop(name, None)
+            shown.append(name if known is None else f"{known.expression} AS {name}")
+    columns = ", ".join(["view_id", _END, *shown])
     hidden = "".join(f", {one.expression} AS {one.name}" for one in by_name.values())
-    columns = ", ".join(["view_id", "last_event_at AS view_end", *shown])
-    narrowed = f" WHERE {condition}" if condition else ""
+    narrowed = f" WHERE {where}" if where else ""
     if not hidden:
-        return f"SELECT {columns} FROM {source}{narrowed}"  # noqa: S608 - names of our own tables only
+        return f"SELECT {columns} FROM {source}{narrowed}"  # noqa: S608
     answer = ", ".join(dict.fromkeys(("view_id", "view_end", *wanted)))
     return f"SELECT {answer} FROM (SELECT {columns}{hidden} FROM {source}{narrowed})"  # noqa: S608
 
@@ -165,7 +245,7 @@ def _resolve(
     def add(name: str) -> None:
         if name in stored_names:
             stored[name] = None
-        elif name not in ("view_id", "view_end") and name not in derived:
+        elif name not in _KEYS and name not in derived:
             one = known[name]
             for need in one.needs:
                 add(need)

@@ -1,6 +1,7 @@
 """Every answer agrees with a slow reference, on any population, split into rows in any way, merged or not."""
 
 import asyncio
+import dataclasses
 import random
 import uuid
 from typing import Any
@@ -25,6 +26,7 @@ from fastpix_server.views.queries.timeseries import INTERVALS_S, interval_time, 
 from fastpix_server.views.queries.top_content import top_content
 from fastpix_server.views.queries.view_detail import view_detail
 from fastpix_server.views.queries.view_list import view_list
+from fastpix_server.views.reading import Opened
 from fastpix_server.views.spans import Span
 
 EXAMPLES = settings(max_examples=6, derandomize=True, phases=[Phase.explicit, Phase.generate])
@@ -45,7 +47,7 @@ class World:
     """A fresh workspace with a population, and a neighbour whose views must never be seen."""
 
     def __init__(self, engine: Engine, population: list[View], dice: random.Random) -> None:
-        self.engine = engine
+        self.engine, self.dice = engine, dice
         self.workspace_id = str(uuid.UUID(int=random.SystemRandom().getrandbits(128)))
         neighbour = str(uuid.UUID(int=random.SystemRandom().getrandbits(128)))
         insert(engine, self.workspace_id, population, dice)
@@ -56,6 +58,8 @@ class World:
         texts = [f"{'!' if out else ''}{dimension}:{value}" for dimension, value, out in wanted]
         selection = Selection(self.workspace_id, Span(AFTER_S, BEFORE_S), filters.parse(texts))
         selection = ask(selection.located(self.engine))
+        if self.dice.random() < 0.5:  # as if they were too many to name
+            selection = dataclasses.replace(selection, opened=Opened(selection.opened.first_ms))
         return selection, [view for view in self.population if reference.passes(view, wanted)]
 
 

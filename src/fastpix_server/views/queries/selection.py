@@ -35,14 +35,15 @@ class Selection:
         if self.opened is not None:
             return self
         [row] = await asking.rows(reading.FIRST_OPEN, self.parameters)
-        return dataclasses.replace(self, opened=Opened(row["first_ms"] if row["rows"] else None))
+        return dataclasses.replace(self, opened=Opened.found(row))
 
     @property
     def parameters(self) -> dict[str, Value]:
         _, bound = filters.where(self.filters)
         # Epoch seconds with a fraction: they mean the same whatever the engine's time zone is.
         span = {"after": f"{self.span.after_s}.000", "before": f"{self.span.before_s}.000"}
-        return {"workspace_id": self.workspace_id, **span, **bound}
+        opened = {} if self.opened is None else self.opened.parameters
+        return {"workspace_id": self.workspace_id, **span, **bound, **opened}
 
     def views(self, names: Iterable[str], more: str = "", *, first: str = "") -> str:
         """SQL: these views, with `view_id`, `view_start`, `view_end` and `names`; `more` is a condition of ours,

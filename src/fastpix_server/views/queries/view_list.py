@@ -5,10 +5,10 @@ column of the order alone, then the rows of these ids.
 """
 
 import asyncio
-import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
+from fastpix_server.views import reading
 from fastpix_server.views.queries.breakdown import Paging
 from fastpix_server.views.queries.selection import Row, Rows, Selection
 from fastpix_server.views.spans import Span
@@ -36,8 +36,6 @@ ORDERS: Mapping[str, str] = {
     "QoeScore": "quality_of_experience_score",
 }
 DEFAULT_ORDER = "view_end"
-# How far the end of a view may move between the two steps.
-MOVES_MAX_S = 60
 _SHOWN = (
     "os_name",
     "browser_name",
@@ -69,13 +67,11 @@ async def view_list(asking: Rows, selection: Selection, paging: Paging) -> tuple
     if not places:
         return [], counted["total"]
     # A view may have got another beacon since: its end is later then, and filters do not choose any more. The ids do.
-    first_s = min(row["end_ms"] for row in found) // 1000
-    span = Span(first_s, selection.span.before_s + MOVES_MAX_S)
-    chosen = dataclasses.replace(selection, filters=(), span=span)
+    ends_s = [row["end_ms"] // 1000 for row in found]
+    page = Selection(selection.workspace_id, Span(min(ends_s), max(ends_s) + 1))
     rows = await asking.rows(
-        "SELECT toString(view_id) AS id, * EXCEPT view_id"  # noqa: S608
-        f" FROM ({chosen.views(_SHOWN, 'view_id IN {ids:Array(UUID)}')})",
-        {**chosen.parameters, "ids": list(places)},
+        f"SELECT toString(view_id) AS id, * EXCEPT view_id FROM ({reading.chosen_views((*_SHOWN, 'view_end'))})",  # noqa: S608
+        {**page.parameters, "ids": list(places)},
     )
     rows.sort(key=lambda row: places[row["id"]])
     return [_shown(row) for row in rows], counted["total"]
