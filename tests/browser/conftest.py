@@ -1,18 +1,17 @@
-"""One Chromium for all tests, and one stage per test. Without Chromium these tests say so loudly.
+"""One Chromium and one event loop for all tests, and one stage per test. Without Chromium these tests say so loudly.
 
-The browser is started once, by a thread of its own; each test connects to it and leaves nothing of itself there.
+Who drives the browser is a process of its own and a second of work to start: it lives as long as the loop does. Each
+test leaves no page of its own behind.
 """
 
-import asyncio
 import shutil
-import threading
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+import pytest_asyncio
 from playwright.async_api import Browser, async_playwright
 from tests.playing import Playing, playing
-from tests.running_platform import free_port
 
 from fastpix_server.edge import web_build
 
@@ -39,66 +38,37 @@ def chromium() -> str | None:
     return next((path for name in names if (path := shutil.which(name))), None)
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What drives the browser belongs to one loop: the tests of this folder share it."""
+    for item in items:
+        if item.path.is_relative_to(Path(__file__).parent) and pytest_asyncio.is_async_test(item):
+            item.add_marker(pytest.mark.asyncio(loop_scope="session"), append=False)
+
+
 @pytest.fixture(scope="session", autouse=True)
 def _players() -> None:
     web_build.build()
 
 
-class OneChromium(threading.Thread):
-    """`url` is where others connect, once `start_and_wait` returned; it ends with `stop`."""
-
-    def __init__(self, path: str) -> None:
-        super().__init__(daemon=True)
-        self.url = f"http://127.0.0.1:{free_port()}"
-        self._path = path
-        self._loop = asyncio.new_event_loop()
-        self._end = asyncio.Event()
-        self._is_up = threading.Event()
-
-    def run(self) -> None:
-        self._loop.run_until_complete(self._live())
-
-    async def _live(self) -> None:
-        async with async_playwright() as playwright:
-            door = f"--remote-debugging-port={self.url.rpartition(':')[2]}"
-            browser = await playwright.chromium.launch(
-                executable_path=self._path, args=[*FLAGS, door], timeout=START_S * 1000
-            )
-            self._is_up.set()
-            await self._end.wait()
-            await browser.close()
-
-    def start_and_wait(self) -> None:
-        self.start()
-        assert self._is_up.wait(START_S), "Chromium did not start"
-
-    def stop(self) -> None:
-        self._loop.call_soon_threadsafe(self._end.set)
-        self.join(START_S)
-
-
-@pytest.fixture(scope="session")
-def one_chromium() -> Iterator[OneChromium]:
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def one_chromium() -> AsyncIterator[Browser]:
     path = chromium()
     if path is None:
         pytest.skip("NO CHROMIUM: THE BROWSER TESTS ARE SKIPPED. Install the package chromium to run them.")
-    made = OneChromium(path)
-    made.start_and_wait()
-    yield made
-    made.stop()
-
-
-@pytest.fixture
-async def browser(one_chromium: OneChromium) -> AsyncIterator[Browser]:
     async with async_playwright() as playwright:
-        browser = await playwright.chromium.connect_over_cdp(one_chromium.url, timeout=START_S * 1000)
+        browser = await playwright.chromium.launch(executable_path=path, args=[*FLAGS], timeout=START_S * 1000)
         yield browser
-        for context in browser.contexts[1:]:  # the first is the browser's own
-            await context.close()
         await browser.close()
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(loop_scope="session")
+async def browser(one_chromium: Browser) -> AsyncIterator[Browser]:
+    yield one_chromium
+    for context in list(one_chromium.contexts):
+        await context.close()
+
+
+@pytest_asyncio.fixture(loop_scope="session")
 async def stage(database_url: str, tmp_path: Path) -> AsyncIterator[Playing]:
     async with playing(database_url, tmp_path) as made:
         yield made

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import pytest_asyncio
 from playwright.async_api import Browser, Page
 from tests import footage
 from tests.beacon_recorder import Event, Recorder, view_of
@@ -56,7 +57,7 @@ def films(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(loop_scope="session")
 async def recorder(films: Path) -> AsyncIterator[Recorder]:
     made = Recorder(films)
     await made.start()

@@ -47,6 +47,7 @@ class Rung:
         self._is_video = isinstance(rendition, VideoRendition)
         self._shop = shop
         self._waiting: set[int] = set()
+        self._looking: set[int] = set()  # wanted, and being looked for in storage
         self._attempts: dict[int, int] = {}
         self._starting: set[int] = set()
         self._runners: list[Runner] = []
@@ -75,19 +76,26 @@ class Rung:
         self._used_s = time.monotonic()
         if not 0 <= k < self._target.plan.timeline.segment_count or self._is_closed:
             return
-        if await self._shop.is_stored(SegmentOf(self._rendition.name, k).keys(self._target)):
-            await self._shop.announce_made(self._target.id, SegmentOf(self._rendition.name, k))
-            self.hint(k)
-            return
-        if self._is_video and await borrow(self._shop, self._target, self._rendition.name, k):
-            await self._shop.announce_made(self._target.id, SegmentOf(self._rendition.name, k))
-            return
+        self._looking.add(k)
+        try:
+            if await self._shop.is_stored(SegmentOf(self._rendition.name, k).keys(self._target)):
+                await self._shop.announce_made(self._target.id, SegmentOf(self._rendition.name, k))
+                self.hint(k)
+                return
+            if self._is_video and await borrow(self._shop, self._target, self._rendition.name, k):
+                await self._shop.announce_made(self._target.id, SegmentOf(self._rendition.name, k))
+                return
+            if k not in self._looking:  # a runner made and announced it after we had looked, or we are closed
+                return
+        finally:
+            self._looking.discard(k)
         self._waiting.add(k)
         self._serve(k)
 
     async def close(self) -> None:
         self._is_closed = True
         self._waiting.clear()
+        self._looking.clear()
         for runner in self._runners:
             runner.stop()
         for task in list(self._tasks):
@@ -157,7 +165,8 @@ class Rung:
             if runner.serves(waiting):
                 runner.touch(waiting)
         try:
-            if not await self._has_lease(k):
+            # A runner that was told to stop may have finished `k` meanwhile.
+            if not await self._has_lease(k) or k not in self._waiting:
                 return
             async with self._shop.runners.alive(runner):
                 await runner.run()
@@ -186,8 +195,9 @@ class Rung:
     async def _made(self, k: int) -> None:
         made_total.labels("video" if self._is_video else "audio", "viewer").inc()
         self._attempts.pop(k, None)
-        if k in self._waiting:
+        if k in self._waiting or k in self._looking:
             self._waiting.discard(k)
+            self._looking.discard(k)
             self._shop.runners.balance()
             await self._shop.announce_made(self._target.id, SegmentOf(self._rendition.name, k))
 

@@ -94,6 +94,37 @@ async def test_a_crowd_on_two_edges_and_two_workers_makes_each_segment_once(
     assert all(len(same) == 1 for same in bodies.values())
 
 
+async def test_a_segment_that_is_made_while_a_wish_for_it_is_looked_at_is_not_made_again(
+    stage: Playing, film: Published, encodes: Encodes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    objects, late = stage.storage.objects, f"/{RUNG}/1.fast.m4s"
+    look = objects.size
+    looks = []
+
+    async def slow_look(key: str) -> int | None:
+        """What a busy disk does: the answer is old when it comes."""
+        found = await look(key)
+        if key.endswith(late) and found is None and not looks:
+            looks.append(key)
+            await until(lambda: look(key))
+            await asyncio.sleep(0.2)
+        return found
+
+    edge = await stage.edge()
+    await stage.maker()
+    monkeypatch.setattr(objects, "size", slow_look)
+    async with stage.db.unit() as tx:  # the maker alone looks for it
+        await ledger.want(tx, film.media_id, f"{RUNG}/1")
+    await until(lambda: looks)
+    assert (await edge.get(film.url(RUNG, "0.m4s"))).status_code == 200
+    await until(lambda: encodes.emitted[RUNG, maker.AHEAD_VIDEO] == 1)
+    assert (await edge.get(film.url(RUNG, f"{maker.AHEAD_VIDEO}.m4s"))).status_code == 200
+    await until(lambda: encodes.emitted[RUNG, 2 * maker.AHEAD_VIDEO] == 1)
+    assert max(encodes.emitted.values()) == 1
+    async with stage.db.unit() as tx:
+        assert (await tx.execute(text("select count(*) from playback_demands"))).scalar_one() == 0
+
+
 async def test_viewers_at_both_ends_of_one_rung_are_both_served(
     stage: Playing, film: Published, encodes: Encodes
 ) -> None:
