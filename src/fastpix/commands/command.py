@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 import click
 
 from fastpix.commands import failing, words
-from fastpix.commands.session import LIMIT, LIMIT_MAX, Session
+from fastpix.commands.session import LIMIT, LIMIT_MAX, PAGE_MAX, Session
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -130,6 +130,13 @@ def limit(function: F) -> F:
         default=LIMIT,
         show_default=True,
         help="At most so many, over as many pages as it takes.",
+    )(function)
+
+
+def few(function: F) -> F:
+    """Of lists that the API gives no second page of."""
+    return click.option(
+        "--limit", type=click.IntRange(1, PAGE_MAX), default=LIMIT, show_default=True, help="At most so many."
     )(function)
 
 
