@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -43,6 +44,9 @@ class ClientCommand(click.Command):
     def invoke(self, ctx: click.Context) -> Any:
         given = {name: ctx.params.pop(name, None) for name in ("base_url", "credentials", "is_json", "field")}
         is_json = bool(given.pop("is_json"))
+        for stream in (sys.stdout, sys.stderr):
+            if isinstance(stream, io.TextIOWrapper):
+                stream.reconfigure(errors="replace")  # a title in letters that the locale lacks is no failure
         session = Session(is_json=is_json, **given)
         ctx.obj = session
         try:
