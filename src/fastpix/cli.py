@@ -5,10 +5,15 @@ named, those of others arrive through the entry points of group "fastpix.command
 program. A name of the client wins over an entry point of the same name (`token`, which finds the server's by itself).
 """
 
+import functools
 import sys
 from importlib import import_module
+from typing import TYPE_CHECKING
 
 import click
+
+if TYPE_CHECKING:
+    from importlib import metadata
 
 GROUP = "fastpix.commands"
 SERVER_PYTHON = (3, 11)
@@ -19,26 +24,22 @@ class InstalledCommands(click.Group):
     """Finds commands by name, or by their entry points."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        from importlib import metadata  # slow to load, and not needed to run a command of the client
-
-        installed = {point.name for point in metadata.entry_points(group=GROUP)}
-        return sorted({*super().list_commands(ctx), *CLIENT, *installed})
+        return sorted({*super().list_commands(ctx), *CLIENT, *installed()})
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name in CLIENT:
             found: click.Command = getattr(import_module(f"{GROUP}.{cmd_name}"), cmd_name)
             return found
-        from importlib import metadata
-
-        for point in metadata.entry_points(group=GROUP, name=cmd_name):
-            if sys.version_info < SERVER_PYTHON:
-                return _not_installed(cmd_name)
-            try:
-                command = point.load()
-            except ModuleNotFoundError:
-                return _not_installed(cmd_name)
-            return command if isinstance(command, click.Command) else None
-        return super().get_command(ctx, cmd_name)
+        point = installed().get(cmd_name)
+        if point is None:
+            return super().get_command(ctx, cmd_name)
+        if sys.version_info < SERVER_PYTHON:
+            return _not_installed(cmd_name)
+        try:
+            command = point.load()
+        except ModuleNotFoundError:
+            return _not_installed(cmd_name)
+        return command if isinstance(command, click.Command) else None
 
     def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         import_module(f"{GROUP}.command").write_examples(self.epilog, formatter)
@@ -52,6 +53,14 @@ class InstalledCommands(click.Group):
             if rows:
                 with formatter.section(title):
                     formatter.write_dl(rows)
+
+
+@functools.cache
+def installed() -> "dict[str, metadata.EntryPoint]":
+    """Commands of others, by name. Looked for once: it reads a file of every installed package."""
+    from importlib import metadata  # slow to load, and not needed to run a command of the client
+
+    return {point.name: point for point in metadata.entry_points(group=GROUP)}
 
 
 def _not_installed(name: str) -> click.Command:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -10,7 +11,7 @@ from typing import Any, TypeVar
 import click
 
 from fastpix.commands import failing, words
-from fastpix.commands.session import LIMIT, LIMIT_MAX, Session
+from fastpix.commands.session import LIMIT, LIMIT_MAX, PAGE_MAX, Session
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -43,6 +44,9 @@ class ClientCommand(click.Command):
     def invoke(self, ctx: click.Context) -> Any:
         given = {name: ctx.params.pop(name, None) for name in ("base_url", "credentials", "is_json", "field")}
         is_json = bool(given.pop("is_json"))
+        for stream in (sys.stdout, sys.stderr):
+            if isinstance(stream, io.TextIOWrapper):
+                stream.reconfigure(errors="replace")  # a title in letters that the locale lacks is no failure
         session = Session(is_json=is_json, **given)
         ctx.obj = session
         try:
@@ -130,6 +134,13 @@ def limit(function: F) -> F:
         default=LIMIT,
         show_default=True,
         help="At most so many, over as many pages as it takes.",
+    )(function)
+
+
+def few(function: F) -> F:
+    """Of lists that the API gives no second page of."""
+    return click.option(
+        "--limit", type=click.IntRange(1, PAGE_MAX), default=LIMIT, show_default=True, help="At most so many."
     )(function)
 
 

@@ -81,7 +81,7 @@ def get_view(session: Session, view_id: str) -> None:
 
 
 @click.command(cls=ClientCommand, example="fastpix data top --last 7d --limit 10")
-@command.limit
+@command.few
 @spans.options
 @filters
 @with_session
@@ -91,7 +91,7 @@ def top(session: Session, limit: int, filter_by: tuple[str, ...], **span: Any) -
         session.client.data.views.top_content,
         timespan=spans.chosen(**span),
         filter_by=filter_by,
-        limit=session.page_size(limit),
+        limit=limit,
     )
     columns = (
         Column("VIEWS", "views", text.number, is_right=True),
@@ -102,7 +102,7 @@ def top(session: Session, limit: int, filter_by: tuple[str, ...], **span: Any) -
 
 
 @click.command(cls=ClientCommand, example="fastpix data errors --last 7d --filter player_name:hls.js")
-@command.limit
+@command.few
 @spans.options
 @filters
 @with_session
@@ -112,7 +112,7 @@ def errors(session: Session, limit: int, filter_by: tuple[str, ...], **span: Any
         session.client.data.errors.list,
         timespan=spans.chosen(**span),
         filter_by=filter_by,
-        limit=session.page_size(limit),
+        limit=limit,
     )
     if session.is_json:
         session.json(found)

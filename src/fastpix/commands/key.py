@@ -26,6 +26,7 @@ from fastpix.commands.table import Column
 
 KEY_ID = "KEY_ID"
 KEY_MAX_CHARS = 64 << 10
+KEY_ROOM_BYTES = 16 << 10  # more than the PEM text of any RSA key
 COLUMNS = (Column("ID", "id"), Column("CREATED", "createdAt", text.ago))
 
 
@@ -52,22 +53,42 @@ def create_key(session: Session, out: Path | None) -> None:
     if out is not None and out.exists():
         raise click.UsageError(f"{out} is there already; a key is never written over")
     folder = out.parent if out is not None else Path()
-    handle, draft = tempfile.mkstemp(prefix=".fastpix-key-", dir=folder)  # mode 0600
-    try:
-        with os.fdopen(handle, "wb") as file:
-            made = session.data(session.client.signing_keys.create)
-            file.write(_pem(str(made.get("privateKey"))))
-            file.flush()
-            os.fsync(file.fileno())
-        path = out or folder / f"{uuid.UUID(str(made.get('id')))}.pem"
-        os.link(draft, path)  # never over a file that came meanwhile
-    finally:
-        Path(draft).unlink(missing_ok=True)
+    made, path = _kept(session, out, folder)
     if session.is_json:
         session.json(made)
         return
     session.object(made, first=("id",), hidden=("privateKey",))
     session.say(f"Private key written to {text.clean(path)}: it cannot be read again from anywhere else.")
+
+
+def _kept(session: Session, out: Path | None, folder: Path) -> tuple[Any, Path]:
+    """The answer, and where its private half is now. Once the key is made, no failure loses it."""
+    from fastpix.errors import FastPixError
+
+    handle, name = tempfile.mkstemp(prefix=".fastpix-key-", dir=folder)  # mode 0600
+    draft = Path(name)
+    with os.fdopen(handle, "r+b") as file:
+        try:
+            file.write(bytes(KEY_ROOM_BYTES))  # on a full disk this fails, and no key is made
+            file.flush()
+            made = session.data(session.client.signing_keys.create)
+        except BaseException:
+            draft.unlink(missing_ok=True)
+            raise
+        file.seek(0)
+        file.write(_pem(str(made.get("privateKey"))))
+        file.truncate()
+        file.flush()
+        os.fsync(file.fileno())
+    path = out or folder / f"{uuid.UUID(str(made.get('id')))}.pem"
+    try:
+        os.link(draft, path)  # never over a file that came meanwhile
+    except OSError as fault:
+        raise FastPixError(
+            f"The key {made.get('id')} is made, and its private half is in {draft}: {fault.strerror}"
+        ) from None
+    draft.unlink()
+    return made, path
 
 
 def _pem(private_key: str) -> bytes:

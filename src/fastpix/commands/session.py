@@ -126,8 +126,9 @@ class Session:
         if self._field is not None:
             data = _at(data, self._field)
             if isinstance(data, str):
-                # As it is, for a shell's variable, but for what would act upon a terminal.
-                click.echo(text.clean(data) if data else "")
+                # As it is, for a shell's variable or a file; a terminal is not to act upon it.
+                lines = [text.clean(line) if line else "" for line in data.splitlines()]
+                click.echo("\n".join(lines) if self.screen.is_terminal else data)
                 return
         click.echo(json.dumps(data, indent=2))
 

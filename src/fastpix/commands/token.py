@@ -50,19 +50,16 @@ class TokenCommand(ClientCommand):
 
 def _of_the_server(name: str) -> click.Command | None:
     """None where the server is not installed, or cannot be."""
-    from importlib import metadata
-
     from fastpix import cli
 
-    if sys.version_info < cli.SERVER_PYTHON:
+    point = cli.installed().get("token")
+    if point is None or sys.version_info < cli.SERVER_PYTHON:
         return None
-    for point in metadata.entry_points(group="fastpix.commands", name="token"):
-        try:
-            group = point.load()
-        except ModuleNotFoundError:
-            return None
-        return group.commands.get(name) if isinstance(group, click.Group) else None
-    return None
+    try:
+        group = point.load()
+    except ModuleNotFoundError:
+        return None
+    return group.commands.get(name) if isinstance(group, click.Group) else None
 
 
 class TokenGroup(ClientGroup):

@@ -76,7 +76,7 @@ def upload(session: Session, file: str, no_wait: bool, restart: bool, **options:
             done = session.client.uploads.upload(path, settings=settings, state_file=state, on_progress=shown.progress)
             shown.finished(done.size_bytes)
     except KeyboardInterrupt:
-        session.note(f"\nInterrupted at {text.size(shown.confirmed_bytes)}. Run the same command again to go on.")
+        session.note(f"Interrupted at {text.size(shown.confirmed_bytes)}. Run the same command again to go on.")
         raise click.exceptions.Exit(failing.INTERRUPTED) from None
     except errors.UploadInterrupted as fault:
         raise errors.UploadFailed(f"{fault}. Run the same command again to go on") from fault
@@ -85,7 +85,12 @@ def upload(session: Session, file: str, no_wait: bool, restart: bool, **options:
     if no_wait:
         media.show(session, session.data(session.client.media.get, media_id=done.media_id))
         return
-    media.show(session, waiting.until_ready(session, done.media_id, timeout_s=waiting.READY_S))
+    try:
+        ready = waiting.until_ready(session, done.media_id, timeout_s=waiting.READY_S)
+    except KeyboardInterrupt:
+        session.note(f"The file is there and goes on: fastpix media wait {text.clean(done.media_id)}")
+        raise
+    media.show(session, ready)
 
 
 class _Shown:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from typing import Any
 
+from fastpix.commands import text
 from fastpix.commands.progress import Line
 from fastpix.commands.session import Session
 
@@ -32,6 +33,10 @@ def until_ready(session: Session, media_id: str, *, timeout_s: float) -> Any:
                 raise errors.WaitedTooLong(f"{media_id} is {found.status} after {timeout_s:.0f} s, and may go on")
             next_s = time.monotonic() + min(wait_s, max(0.0, timeout_s - passed_s))
             wait_s = min(LOOK_MAX_S, wait_s * 1.3)
-            while time.monotonic() < next_s:
-                line.spin(found.status, started_s)
-                time.sleep(min(line.wait_s, max(0.01, next_s - time.monotonic())))
+            _wait(line, found.status, started_s, next_s)
+
+
+def _wait(line: Line, status: str, started_s: float, until_s: float) -> None:
+    while time.monotonic() < until_s:
+        line.spin(text.clean(status), started_s)
+        time.sleep(min(line.wait_s, max(0.01, until_s - time.monotonic())))

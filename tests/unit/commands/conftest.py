@@ -2,6 +2,7 @@
 
 import http.server
 import json
+import ssl
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,6 +16,8 @@ from tests.running_platform import RunningPlatform
 
 from fastpix import cli
 
+# Loading certificates is most of making a client, and nothing here speaks TLS.
+TLS = ssl.create_default_context()
 SUBTITLES = b"WEBVTT\n\n00:00.000 --> 00:02.000\nHello\n"
 
 
@@ -93,6 +96,7 @@ def neighbour() -> Iterator[Neighbour]:
 @pytest.fixture
 def program(platform: RunningPlatform, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Program:
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("httpx._transports.default.create_ssl_context", lambda **_given: TLS)
     for name in ("FASTPIX_USERNAME", "FASTPIX_PASSWORD", "FASTPIX_BASE_URL", "FASTPIX_PUBLIC_URL", "FASTPIX_HOST"):
         monkeypatch.delenv(name, raising=False)
     return Program(

@@ -71,6 +71,11 @@ def _media(program: Program, neighbour: Neighbour) -> tuple[str, str]:
     assert program.json("media", "update", media_id, "--title", "New", "--metadata", "a=b=c")["metadata"] == {
         "a": "b=c"
     }
+    named = program.json("media", "update", made["id"], "--title", "日本")
+    narrow = {**os.environ, **program.environ, "PYTHONIOENCODING": "latin-1"}
+    run = [sys.executable, "-m", "fastpix", "media", "get", named["id"]]
+    told = subprocess.run(run, capture_output=True, text=True, env=narrow, timeout=120, check=True).stdout
+    assert "Title               ??\n" in told
     assert "Say what to change" in program("media", "update", media_id, code=2).stderr
     clip = program.json("media", "clip", media_id, "--start", "1", "--end", "2.5", "--title", "Part", "--wait")
     assert clip["duration"] == pytest.approx(1.5, abs=0.1)
@@ -170,6 +175,8 @@ def _keys(program: Program, platform: RunningPlatform, private_id: str) -> None:
     key_id = file.stem
     assert key_id in program("key", "list", "--limit", "200").stdout
     assert "BEGIN PUBLIC KEY" in program("key", "get", key_id).stdout
+    public = program("key", "get", key_id, "--field", "publicKey").stdout
+    assert public.count("\n") > 5  # as it is, for a file
     signed = ("key", "sign", private_id, "--private-key", str(file))
     token = program(*signed, "--expires", "2h").stdout.strip()
     manifest = f"{platform.base_url}/{private_id}.m3u8"
