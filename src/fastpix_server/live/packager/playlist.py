@@ -20,7 +20,7 @@ PARTS_BEHIND_TARGETS = 3
 PART_HOLD_BACK_S = 3 * PART_MAX_S
 HOLD_BACK_TARGETS = 3
 SKIP_TARGETS = 6  # the least that 4.4.3.8 allows
-# A segment whose end is nearer than this has no further part, as far as can be told: segments of sound differ by a frame.
+# A segment whose end is nearer than this has no further part, as far as can be told: those of sound differ by a frame.
 _PART_LEAST_S = 0.05
 # In long playlists only each eighth segment repeats its time of day: they are sent again and again.
 PDT_EVERY = 8
