@@ -6,36 +6,47 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
-PYTEST_WORKERS ?= 2
+# Many tests wait for real time to pass (a stream that runs, a lease that ends): two for each of two cores.
+PYTEST_WORKERS ?= 4
 
-.PHONY: run newcomer test soak ready web lint clean
+.PHONY: run newcomer test soak ready web lint style types client-types imports clean
 
 run: $(VENV)/.server $(VENV)/.srt
 	@$(MAKE) --no-print-directory web || echo "THE PLAYER PAGE IS NOT BUILT (see above); everything else works. Try again: make web"
 	$(BIN)/fastpix up
 
-newcomer: $(VENV)/.server web
+newcomer:
+	@$(MAKE) --no-print-directory -j2 $(VENV)/.server web
 	$(BIN)/python tests/newcomer.py
 
 # A worker that has nothing left takes over from the end of the other's list: fixtures stay together, no long tail.
-test: ready lint
+test:
+	@$(MAKE) --no-print-directory -j4 ready lint
 	$(BIN)/pytest -n $(PYTEST_WORKERS) --dist worksteal
 
-soak: ready
+soak:
+	@$(MAKE) --no-print-directory -j3 ready
 	HYPOTHESIS_PROFILE=thorough SOAK_ROUNDS=20 $(BIN)/pytest --timeout 3600 tests/faults tests/unit
 
-# Wheels, Debian packages and the players come from three places: they are fetched at the same time.
-ready:
-	@$(MAKE) --no-print-directory -j3 $(VENV)/.test $(VENV)/.peers $(VENV)/.web
+# Wheels, Debian packages and the players come from three places: `make -j` fetches them at the same time.
+ready: $(VENV)/.test $(VENV)/.peers $(VENV)/.web
 
 # The players of the player page, pinned by web/package-lock.json; nothing is loaded from elsewhere at run time.
 web: $(VENV)/.web
 
-lint: | $(VENV)/.test
+lint: style types client-types imports
+
+style: | $(VENV)/.test
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+
+types: | $(VENV)/.test
 	$(BIN)/mypy
+
+client-types: | $(VENV)/.test
 	$(BIN)/mypy --python-version 3.10 src/fastpix
+
+imports: | $(VENV)/.test
 	$(BIN)/lint-imports
 
 # Stamps: what they stand for is done again only when pyproject.toml changes.

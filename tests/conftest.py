@@ -1,11 +1,13 @@
 """Fixtures that every folder of tests may use: real PostgreSQL, and a whole running platform."""
 
+import functools
 import os
 import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+import httpx._transports.default
 import hypothesis
 import pytest
 from httpx._config import DEFAULT_TIMEOUT_CONFIG
@@ -20,6 +22,9 @@ log.configure("test", "warning")
 # A machine that runs other tests beside this one answers late: five seconds, as httpx has them, would be a race.
 for _kind in ("connect", "read", "write", "pool"):
     setattr(DEFAULT_TIMEOUT_CONFIG, _kind, 60.0)
+# Every client of httpx reads all certificates of the world anew, 30 ms of a processor; tests make thousands of clients.
+_transports = httpx._transports.default
+_transports.create_ssl_context = functools.cache(_transports.create_ssl_context)
 # Speed is measured by benchmarks; a slow machine must not fail a property. Every change is tried with the same few
 # examples, so that it is the change that fails; `make soak` searches for new ones.
 _any_speed = {"deadline": None, "suppress_health_check": [hypothesis.HealthCheck.too_slow]}

@@ -1,6 +1,6 @@
 #!/bin/sh
 # Debian packages that tests need beside Python's: a browser, publishers and a proxy that are not ours, libsrt.
-# What cannot be installed is named; its tests skip and say so.
+# What cannot be installed is named; its tests skip and say so. `fetch` as an argument: only download them.
 set -u
 
 missing=""
@@ -13,6 +13,8 @@ done
 if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
   export DEBIAN_FRONTEND=noninteractive
   apt-get update -qq
+  # shellcheck disable=SC2086  # a list of words
+  [ "${1:-}" = fetch ] && exec apt-get install -y -qq --download-only --no-install-recommends $missing
   # shellcheck disable=SC2086  # a list of words
   apt-get install -y -qq --no-install-recommends $missing >/dev/null && exit 0
 fi

@@ -18,6 +18,7 @@ SETTINGS = {
     "output_format_json_quote_64bit_integers": "0",
     "output_format_json_quote_denormals": "0",
     "max_execution_time": "30",
+    "max_threads": "1",
 }
 
 

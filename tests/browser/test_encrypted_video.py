@@ -38,7 +38,7 @@ async def encrypted_film(stage: Playing) -> Film:
         kid = ids.new_uuid()
         await keys_store.insert(tx, key_id=kid, workspace_id=workspace.id, public_pem=pair().public_pem)
     plan = await short_film()
-    film = await stage.publish(footage.trailer(), plan, access_policy="drm", workspace_id=workspace.id)
+    film = await stage.publish(footage.film(), plan, access_policy="drm", workspace_id=workspace.id)
     return Film(film, kid)
 
 
@@ -58,7 +58,7 @@ async def test_an_encrypted_video_plays_to_its_end_by_a_licence(browser: Browser
     watching = await opened(browser, film.page(base, engine, token=film.token("media"), drm_token=film.token()))
     await watching.wait("p.firstFrameMs !== null")
     print(f"\n{engine}: first encrypted frame after {time.monotonic() - started_s:.2f} s, cold")
-    await watching.do("v.muted = true; v.playbackRate = 2; await v.play();")
+    await watching.do("v.muted = true; v.playbackRate = 4; await v.play();")
     await watching.wait("p.state === 'ended'")
     end = await watching.state()
     assert end["error"] is None

@@ -65,7 +65,7 @@ async def watch(browser: Browser, base: str, published: Published, engine: str, 
 
 async def short_film() -> Plan:
     """Seven segments of the trailer in two rungs: short enough to watch to the end."""
-    plan = await planned(footage.trailer())
+    plan = await planned(footage.film())
     times = plan.timeline
     times = dataclasses.replace(times, cuts=times.cuts[:8], audio_cuts=times.audio_cuts[:8])
     return dataclasses.replace(plan, videos=plan.videos[-2:], timeline=times, seeks_s=plan.seeks_s[:7])
@@ -74,14 +74,14 @@ async def short_film() -> Plan:
 @pytest.mark.parametrize("engine", ENGINES)
 async def test_a_cold_video_plays_to_its_end(browser: Browser, stage: Playing, engine: str) -> None:
     plan = await short_film()
-    film = await stage.publish(footage.trailer(), plan)
+    film = await stage.publish(footage.film(), plan)
     await stage.maker()
     base = await stage.serve()
     watching = await watch(browser, base, film, engine)
     await watching.wait("p.firstFrameMs !== null")
     first = await watching.state()
     print(f"\n{engine}: page load to first frame {first['firstFrameMs']:.0f} ms, cold")
-    await watching.do("v.muted = true; v.playbackRate = 2; await v.play();")
+    await watching.do("v.muted = true; v.playbackRate = 4; await v.play();")
     await watching.wait("p.state === 'ended'")
     end = await watching.state()
     assert end["error"] is None
@@ -93,9 +93,9 @@ async def test_a_cold_video_plays_to_its_end(browser: Browser, stage: Playing, e
 
 @pytest.mark.parametrize("engine", ENGINES)
 async def test_a_seek_to_the_far_end_plays_from_there(browser: Browser, stage: Playing, engine: str) -> None:
-    plan = await planned(footage.trailer())
+    plan = await planned(footage.film())
     plan = dataclasses.replace(plan, videos=plan.videos[-2:])
-    film = await stage.publish(footage.trailer(), plan)
+    film = await stage.publish(footage.film(), plan)
     await stage.maker()
     watching = await watch(browser, await stage.serve(), film, engine)
     await watching.wait("p.firstFrameMs !== null")
@@ -117,9 +117,9 @@ async def test_a_seek_to_the_far_end_plays_from_there(browser: Browser, stage: P
 
 @pytest.mark.parametrize("engine", ENGINES)
 async def test_rungs_are_switched_without_a_break(browser: Browser, stage: Playing, engine: str) -> None:
-    plan = await planned(footage.trailer())
+    plan = await planned(footage.film())
     plan = dataclasses.replace(plan, videos=plan.videos[-2:])
-    film = await stage.publish(footage.trailer(), plan)
+    film = await stage.publish(footage.film(), plan)
     await stage.maker()
     watching = await watch(browser, await stage.serve(), film, engine)
     await watching.wait("p.firstFrameMs !== null")
@@ -151,7 +151,7 @@ async def test_the_copied_rung_plays_and_joins_with_encoded_ones(browser: Browse
     source_index = next(q["index"] for q in qualities if q["id"] == "source")
     await watching.do(f"v.muted = true; p.setQuality({low}); await v.play();")
     await watching.wait(f"v.videoHeight < {plan.videos[0].height} && v.currentTime > 1")
-    await watching.do(f"p.setQuality({source_index}); v.playbackRate = 2;")
+    await watching.do(f"p.setQuality({source_index}); v.playbackRate = 4;")
     await watching.wait("p.state === 'ended'")
     state = await watching.state()
     assert state["height"] == plan.videos[0].height
@@ -178,7 +178,7 @@ async def test_a_video_that_is_not_ready_starts_by_itself(browser: Browser, stag
     media_id = ids.new_uuid()
     async with stage.db.unit() as tx:
         early = await service.create_id(tx, workspace_id=media_id, target_id=media_id, access_policy="public")
-    await stage.storage.objects.put(f"sources/{media_id}/original", footage.trailer().read_bytes())
+    await stage.storage.objects.put(f"sources/{media_id}/original", footage.film().read_bytes())
     await stage.maker()
     watching = await watch(browser, await stage.serve(), Published(media_id, early.id, plan), "hls")
     await watching.wait("p.state === 'waiting'")
@@ -202,7 +202,7 @@ async def test_a_video_that_is_not_ready_starts_by_itself(browser: Browser, stag
 )
 async def test_what_is_wrong_is_said_in_plain_words(browser: Browser, stage: Playing, case: str, words: str) -> None:
     plan = await short_film()
-    film = await stage.publish(footage.trailer(), plan)
+    film = await stage.publish(footage.film(), plan)
     query = ""
     if case == "unknown":
         film = dataclasses.replace(film, playback_id=ids.new_uuid())

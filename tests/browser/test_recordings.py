@@ -38,7 +38,7 @@ async def test_a_recording_plays_over_its_discontinuity_to_its_end(
     video = await recorded(stage)
     watching = await watch(browser, await stage.serve(), video, engine)
     await watching.wait("p.firstFrameMs !== null")
-    await watching.do("v.muted = true; v.playbackRate = 2; await v.play();")
+    await watching.do("v.muted = true; v.playbackRate = 4; await v.play();")
     await watching.wait("p.state === 'ended'")
     end = await watching.state()
     assert end["error"] is None
@@ -65,7 +65,7 @@ async def test_a_hole_in_the_recording_is_played_over(browser: Browser, stage: P
     video = await recorded(stage, lacks=(*((name, 2) for name in names), ("180p", 5)))
     watching = await watch(browser, await stage.serve(), video, engine)
     await watching.wait("p.firstFrameMs !== null")
-    await watching.do("v.muted = true; v.playbackRate = 2; await v.play();")
+    await watching.do("v.muted = true; v.playbackRate = 4; await v.play();")
     await watching.wait("p.state === 'ended'")
     end = await watching.state()
     assert end["error"] is None

@@ -29,7 +29,7 @@ def until(condition: Callable[[], bool], timeout_s: float, what: str) -> float:
     started = time.monotonic()
     while not condition():
         assert time.monotonic() - started < timeout_s, what
-        time.sleep(0.02)
+        time.sleep(0.1)  # to look at a tree of processes is work
     return time.monotonic() - started
 
 

@@ -29,6 +29,7 @@ VIEWERS = 4
 REVOKED_WITHIN_S = 6.0
 EACH_PHASE_REQUESTS = 60
 PHASE_TIMEOUT_S = 60
+PAUSE_S = 0.02  # between two requests of a viewer: it is the change that is tried here, not the speed
 
 
 class Load:
@@ -84,6 +85,7 @@ class Load:
 
     def _get(self, http: httpx.Client, path: str, turns: Iterator[int]) -> str | None:
         """From one edge after the other, as behind a balancer: one that does not answer is passed over."""
+        self._end.wait(PAUSE_S)
         for _ in range(50):
             bases = self._base_urls()
             with contextlib.suppress(httpx.TransportError):

@@ -77,8 +77,14 @@ async def rows_of(world: World) -> set[tuple[str, str]]:
             )
         )
         for table in tables.scalars().all():
-            rows = await tx.execute(text(f"select (to_jsonb(t) - 'last_used_at')::text from \"{table}\" t"))
-            found |= {(table, row) for row in rows.scalars() if any(secret in row for secret in world.secrets())}
+            rows = await tx.execute(
+                text(
+                    f"select shown from (select (to_jsonb(t) - 'last_used_at')::text as shown from \"{table}\" t) s"
+                    " where exists (select 1 from unnest(cast(:secrets as text[])) word where strpos(shown, word) > 0)"
+                ),
+                {"secrets": list(world.secrets())},
+            )
+            found |= {(table, row) for row in rows.scalars()}
     return found
 
 

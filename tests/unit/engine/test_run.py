@@ -154,9 +154,13 @@ async def test_cancelling_the_caller_leaves_no_process_and_no_descriptor():
 
 async def test_starting_in_the_sandbox_costs_little():
     await run(["/bin/true"], limits=LIMITS)
-    took = []
+    begun = _cpu_s()
     for _ in range(10):
-        begun = time.perf_counter()
         await run(["/bin/true"], limits=LIMITS)
-        took.append(time.perf_counter() - begun)
-    assert min(took) < 0.1  # 12 ms on an idle core; the machine may be busy
+    assert (_cpu_s() - begun) / 10 < 0.1  # of a processor, whatever else it does: 12 ms
+
+
+def _cpu_s() -> float:
+    """What this process has used, and its children that have ended."""
+    used = os.times()
+    return used.user + used.system + used.children_user + used.children_system

@@ -23,7 +23,7 @@ from fastpix_server.playback.rates import rates
 
 async def small_plan() -> Plan:
     """The trailer with its two smaller rungs and its sound."""
-    plan = await planned(footage.trailer())
+    plan = await planned(footage.film())
     return dataclasses.replace(plan, videos=plan.videos[-2:])
 
 
@@ -72,7 +72,7 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> Calls:
 
 async def test_a_fill_makes_everything_once_and_then_nothing(stage: Playing, calls: Calls) -> None:
     plan = await short_plan()
-    film = await stage.publish(footage.trailer(), plan)
+    film = await stage.publish(footage.film(), plan)
     worker = await stage.maker()
     await worker.fill(film.media_id)
     assert set(await stage.stored(film)) == finals(plan)
@@ -87,7 +87,7 @@ async def test_a_fill_makes_everything_once_and_then_nothing(stage: Playing, cal
 
 async def test_exact_rates_replace_the_estimate_on_every_edge(stage: Playing) -> None:
     plan = await short_plan()
-    film = await stage.publish(footage.trailer(), plan)
+    film = await stage.publish(footage.film(), plan)
     worker, edge = await stage.maker(), await stage.edge()
     before = (await edge.get(f"/{film.playback_id}.m3u8")).text
     await worker.fill(film.media_id)
@@ -110,7 +110,7 @@ async def test_exact_rates_replace_the_estimate_on_every_edge(stage: Playing) ->
 
 async def test_quick_segments_are_replaced_by_better_ones_under_the_same_url(stage: Playing) -> None:
     plan = await short_plan()
-    film = await stage.publish(footage.trailer(), plan)
+    film = await stage.publish(footage.film(), plan)
     worker, edge = await stage.maker(), await stage.edge()
     quick = await edge.get(film.url("270p", "0.m4s"))
     assert "270p/0.fast.m4s" in await stage.stored(film)
@@ -123,7 +123,7 @@ async def test_quick_segments_are_replaced_by_better_ones_under_the_same_url(sta
 
 async def test_a_fill_goes_on_where_it_was_left(stage: Playing, calls: Calls) -> None:
     plan = await short_plan()
-    film = await stage.publish(footage.trailer(), plan)
+    film = await stage.publish(footage.film(), plan)
     worker = await stage.maker()
     await worker.fill(film.media_id)
     place = f"media/{film.media_id}/{plan.revision}"
@@ -137,7 +137,7 @@ async def test_a_fill_goes_on_where_it_was_left(stage: Playing, calls: Calls) ->
 
 async def test_a_chunk_ends_when_a_viewer_wants_a_segment_of_it(stage: Playing, calls: Calls) -> None:
     plan = await small_plan()
-    film = await stage.publish(footage.trailer(), plan)
+    film = await stage.publish(footage.film(), plan)
     worker, edge = await stage.maker(), await stage.edge()
     filling = asyncio.create_task(worker.fill(film.media_id))
     await until(lambda: calls.alive)
@@ -153,7 +153,7 @@ async def test_a_chunk_ends_when_a_viewer_wants_a_segment_of_it(stage: Playing, 
 
 async def test_the_background_stands_still_while_another_process_serves_a_viewer(stage: Playing, calls: Calls) -> None:
     plan = await small_plan()
-    film = await stage.publish(footage.trailer(), plan)
+    film = await stage.publish(footage.film(), plan)
     worker = await stage.maker()
     filling = asyncio.create_task(worker.fill(film.media_id))
     other = Lane(stage.folder)  # as another worker process of this machine would hold it
@@ -190,7 +190,7 @@ def _ffmpegs(of: int | None = None) -> list[psutil.Process]:
 
 async def test_two_workers_share_one_film_and_make_no_chunk_twice(stage: Playing, calls: Calls) -> None:
     plan = await short_plan(chunks=4)
-    film = await stage.publish(footage.trailer(), plan)
+    film = await stage.publish(footage.film(), plan)
     workers = [await stage.maker(), await stage.maker()]
     await asyncio.gather(*(w.fill(film.media_id) for w in workers))
     ranges = list(calls.ranges)
@@ -201,7 +201,7 @@ async def test_two_workers_share_one_film_and_make_no_chunk_twice(stage: Playing
 
 
 async def test_a_fill_of_unpublished_media_ends_quietly(stage: Playing, calls: Calls) -> None:
-    film = await stage.publish(footage.trailer(), await short_plan())
+    film = await stage.publish(footage.film(), await short_plan())
     worker = await stage.maker()
     filling = asyncio.create_task(worker.fill(film.media_id))
     await until(lambda: calls.alive)
@@ -217,7 +217,7 @@ async def test_a_long_film_gives_the_queue_back_between_slices(
     stage: Playing, calls: Calls, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(fill, "SLICE_S", 0.1)
-    film = await stage.publish(footage.trailer(), await short_plan())
+    film = await stage.publish(footage.film(), await short_plan())
     worker = await stage.maker()
     async with stage.db.unit() as tx:
         await tx.execute(text("delete from procrastinate_jobs"))
@@ -268,7 +268,7 @@ async def _is_measured(stage: Playing, film: Published) -> bool:
 
 async def test_a_worker_killed_in_the_middle_loses_nothing(stage: Playing) -> None:
     plan = await short_plan()
-    film = await stage.publish(footage.trailer(), plan)
+    film = await stage.publish(footage.film(), plan)
     first = await _spawn(stage)
     second = None
     try:

@@ -63,13 +63,13 @@ def encodes(monkeypatch: pytest.MonkeyPatch) -> Encodes:
 
 async def one_rung() -> Plan:
     """The trailer (28 segments of 2 s) with its smallest rung and its sound only."""
-    plan = await planned(footage.trailer())
+    plan = await planned(footage.film())
     return dataclasses.replace(plan, videos=plan.videos[-1:])
 
 
 @pytest.fixture
 async def film(stage: Playing) -> Published:
-    return await stage.publish(footage.trailer(), await one_rung())
+    return await stage.publish(footage.film(), await one_rung())
 
 
 RUNG = "270p"

@@ -29,7 +29,12 @@ from fastpix_server.views.queries.view_list import view_list
 from fastpix_server.views.reading import Opened
 from fastpix_server.views.spans import Span
 
-EXAMPLES = settings(max_examples=6, derandomize=True, phases=[Phase.explicit, Phase.generate])
+# Each is a dozen questions to a real engine: few for every change, many for `make soak`.
+EXAMPLES = settings(
+    max_examples=max(4, settings.default.max_examples // 20),
+    derandomize=True,
+    phases=[Phase.explicit, Phase.generate],
+)
 MEASURED = st.sampled_from([(metric, by) for metric in metrics.BY_ID for by in Measurement])
 DIMENSION = st.sampled_from(sorted(reference.DIMENSIONS))
 VALUE = st.sampled_from(
