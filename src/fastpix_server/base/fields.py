@@ -1,12 +1,14 @@
 """Checks of request fields whose words reach the caller as they are: `must be between 60 and 1800`."""
 
 from typing import Annotated
+from urllib.parse import urlsplit
 
-from pydantic import AfterValidator
+from pydantic import AfterValidator, Field
 from pydantic_core import PydanticCustomError
 
 CONTRACT = "contract"  # type of the errors made here: their text is already the contract's
 NAME_MAX_CHARS = 255  # as titles (contract section 1)
+URL_MAX_CHARS = 2048  # what browsers and proxies are sure to take
 
 
 def refused(message: str, *, below: str = "", named: str = "") -> PydanticCustomError:
@@ -38,3 +40,22 @@ def _name(value: str) -> str:
 
 # What people call a thing of theirs.
 Name = Annotated[str, AfterValidator(_name)]
+
+
+def _receiver_url(value: str) -> str:
+    """http or https, a host, nobody's password. Whether the address may be dialled is decided when it is dialled."""
+    try:
+        parts = urlsplit(value)
+        is_good = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+        is_good = is_good and "@" not in parts.netloc
+    except ValueError:
+        is_good = False
+    if not is_good or not value.isprintable() or " " in value:
+        raise refused("is invalid")
+    if len(value) > URL_MAX_CHARS:
+        raise refused(f"must be at most {URL_MAX_CHARS} characters")
+    return value
+
+
+# Where a program of the caller's is told of something by a POST.
+ReceiverUrl = Annotated[str, AfterValidator(_receiver_url), Field(json_schema_extra={"format": "uri"})]

@@ -17,19 +17,18 @@ import time
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
 
-import psycopg
-import sqlalchemy.exc
 from prometheus_client import Counter, Gauge, Histogram
 
-from fastpix_server.base import clock, errors, log
+from fastpix_server.base import clock, log
 from fastpix_server.base.guard import AddressPolicy
 from fastpix_server.db.notify import Listener
 from fastpix_server.db.pool import Database, Tx
 from fastpix_server.outbox import events
 from fastpix_server.outbox.events import Event
 from fastpix_server.webhooks import deliveries_store, schedule, service, signing, states, store, wire
-from fastpix_server.webhooks.model import Attempt, Claimed, Probe, State
+from fastpix_server.webhooks.model import Attempt, Claimed, Probe
 from fastpix_server.webhooks.post import TIMEOUT_S, Post
+from fastpix_server.webhooks.settling import FAULTS, Settling, outcome_of, retrying
 from fastpix_server.webhooks.states import Cause, Status
 
 # Notifications wake us; the poll finds retries that fell due, and leases of the dead.
@@ -43,32 +42,20 @@ PER_ENDPOINT = 4
 FAILING_PLACES = 1
 # The POST, and then as long again for a database that is busy.
 LEASE_S = 3 * TIMEOUT_S
-# Outcomes written at once: the pool of connections belongs to the jobs too.
-_SETTLERS = 3
-_SETTLE_PAUSE_S = 1.0
 # After a fault of the database; its pool waits as well.
 _FAULT_PAUSE_S = 1.0
 # Part of the worker's drain: a POST that has not ended by then runs out of its lease, and is sent again.
 DRAIN_S = 4.0
-# `attempts` in the envelope and the log: the eight of a round, twice over.
-ATTEMPTS_MAX = 16
-# `lastSuccessAt` is exact to this.
-SUCCESS_EVERY_S = 60.0
 PROBE_BODY = b"{}"
 
 _log = log.get(__name__)
-_tries = Counter("fastpix_webhook_tries", "POSTs of deliveries by how they ended.", ["outcome"])
 _seconds = Histogram("fastpix_webhook_seconds", "Duration of one POST.", buckets=(0.01, 0.05, 0.2, 0.5, 1, 2, 5, 10))
-_lag = Histogram(
-    "fastpix_webhook_lag_seconds", "From an event to its delivery.", buckets=(0.1, 0.5, 1, 5, 15, 60, 600, 7200, 86400)
-)
 _made = Counter("fastpix_webhook_deliveries", "Deliveries made of events.")
 _probes = Counter("fastpix_webhook_probes", "Probes by how they ended.", ["outcome"])
 _busy = Gauge("fastpix_webhook_busy", "POSTs under way.", multiprocess_mode="livesum")
 
 # The name of a workspace, which is another domain's to know.
 NameOf = Callable[[Tx, str], Awaitable[str]]
-_FAULTS = (errors.FastpixError, sqlalchemy.exc.DBAPIError, psycopg.Error)
 
 
 class Courier:
@@ -83,10 +70,16 @@ class Courier:
         self._places = places
         self._wake = asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
-        self._settlers = asyncio.Semaphore(_SETTLERS)
-        for channel in (events.TOLD, service.DUE):
-            listener.on(channel, lambda _payload: self._wake.set())
-        listener.on_reconnect(self._wake.set)
+        self._settling = Settling(db, lambda: len(self._tasks))
+        self._is_told = True  # may events wait to be handed out?
+        self._looked_s = 0.0  # when we looked for them last
+        listener.on(events.TOLD, lambda _payload: self._hear())
+        listener.on(service.DUE, lambda _payload: self._wake.set())
+        listener.on_reconnect(self._hear)
+
+    def _hear(self) -> None:
+        self._is_told = True
+        self._wake.set()
 
     async def run(self) -> None:
         """Until cancelled; POSTs under way may end for DRAIN_S."""
@@ -94,8 +87,11 @@ class Courier:
             while True:
                 self._wake.clear()
                 try:
-                    is_more = await self.step()
-                except _FAULTS as fault:
+                    # Most wakes are ends of POSTs: nothing was told by them.
+                    is_told = self._is_told or time.monotonic() - self._looked_s >= POLL_S
+                    is_more = await self.step(hands_out=is_told)
+                except FAULTS as fault:
+                    self._is_told = True
                     _log.warning("webhooks_paused", error=type(fault).__name__)
                     await asyncio.sleep(_FAULT_PAUSE_S)
                     continue
@@ -105,9 +101,9 @@ class Courier:
         finally:
             await self._drain()
 
-    async def step(self) -> bool:
+    async def step(self, *, hands_out: bool = True) -> bool:
         """Hands out one batch of events, and begins what is due. True when there may be more of either."""
-        dispatched = await self._dispatch()
+        dispatched = await self._dispatch() if hands_out else 0
         free = self._places - len(self._tasks)
         begun = await self._begin(min(free, CLAIM_BATCH)) if free > 0 else 0
         return dispatched == DISPATCH_BATCH or begun == CLAIM_BATCH
@@ -118,6 +114,7 @@ class Courier:
             await asyncio.wait(self._tasks)
 
     async def _dispatch(self) -> int:
+        self._is_told, self._looked_s = False, time.monotonic()
         async with self._db.unit() as tx:
             if not await deliveries_store.try_lock_dispatch(tx):
                 return 0
@@ -126,6 +123,8 @@ class Courier:
                 tx, headings, [status.value for status in states.HEARING], hold_tries=schedule.HOLD_TRIES
             )
         _made.inc(made)
+        if len(headings) == DISPATCH_BATCH:
+            self._is_told = True
         return len(headings)
 
     async def _begin(self, limit: int) -> int:
@@ -172,8 +171,7 @@ class Courier:
             made = Attempt(clock.now(), error="the event is kept no more")
         else:
             made = await self._deliver(claimed, event, name)
-        async with self._settlers:
-            await self._retrying(lambda tx: self._settle(tx, claimed, event, made), lease_ends_s)
+        await self._settling.write(outcome_of(claimed, event, made), until_s=lease_ends_s)
 
     async def _deliver(self, claimed: Claimed, event: Event, name: str) -> Attempt:
         delivery = claimed.delivery
@@ -188,36 +186,6 @@ class Courier:
             headers[signing.PREVIOUS_SIGNATURE] = signing.sign(previous, body)
         with _seconds.time():
             return await self._post.send(claimed.url, body, headers)
-
-    async def _settle(self, tx: Tx, claimed: Claimed, event: Event | None, made: Attempt) -> None:
-        delivery, now = claimed.delivery, clock.now()
-        attempts = [*delivery.attempts, wire.attempt(made)][-ATTEMPTS_MAX:]
-        next_at = None if made.is_success or event is None else schedule.next_try_at(delivery.tries + 1, now)
-        ended: State = "delivered" if made.is_success else "failed"
-        state: State = ended if next_at is None else "pending"
-        if not await deliveries_store.settle(
-            tx, claimed, state=state, next_at=next_at, attempts=attempts, hold_tries=schedule.HOLD_TRIES
-        ):
-            _tries.labels("overtaken").inc()
-            return
-        _tries.labels("retried" if state == "pending" else state).inc()
-        if made.is_success:
-            if event is not None:
-                _lag.observe((now - event.heading.created_at).total_seconds())
-            await store.note_success(tx, delivery.endpoint_id, every_s=SUCCESS_EVERY_S)
-            return
-        if state == "failed":
-            _log.warning(
-                "webhook_not_delivered",
-                webhook_id=delivery.endpoint_id,
-                event_id=delivery.event_id,
-                event_type=delivery.type,
-                error=made.reason,
-            )
-        endpoint = None if event is None else await store.note_failure(tx, delivery.endpoint_id)
-        if endpoint is not None and schedule.is_hopeless(endpoint.failures, endpoint.failing_since, now):
-            reason = f"{endpoint.failures} deliveries in a row failed, the last because {made.reason}"
-            await service.give_up(tx, endpoint, "failures", reason)
 
     # One probe
 
@@ -234,20 +202,7 @@ class Courier:
             if await states.move(tx, probe.endpoint_id, cause, reason=reason, version=probe.version):
                 _log.info("webhook_probed", webhook_id=probe.endpoint_id, is_active=made.is_success, reason=reason)
 
-        await self._retrying(settle, lease_ends_s)
-
-    async def _retrying(self, work: Callable[[Tx], Awaitable[None]], until_s: float) -> None:
-        """In a transaction; again while the database is away and our lease runs."""
-        while True:
-            try:
-                async with self._db.unit() as tx:
-                    await work(tx)
-                return
-            except _FAULTS as fault:
-                if time.monotonic() + _SETTLE_PAUSE_S > until_s:
-                    _log.warning("webhook_outcome_lost", error=type(fault).__name__)
-                    return
-                await asyncio.sleep(_SETTLE_PAUSE_S)
+        await retrying(self._db, settle, until_s=lease_ends_s)
 
     async def _drain(self) -> None:
         if not self._tasks:

@@ -8,12 +8,13 @@ or a newcomer and the end of the one that it waits for would not see each other.
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+import msgspec
 from sqlalchemy import text
 
 from fastpix_server.base import ids
-from fastpix_server.db.pool import Json, Tx
+from fastpix_server.db.pool import Tx
 from fastpix_server.outbox.events import Heading
-from fastpix_server.webhooks.model import Claimed, Delivery, SealedSecrets, State
+from fastpix_server.webhooks.model import Claimed, Delivery, Outcome, SealedSecrets
 
 _COLUMNS = (
     "d.id, d.endpoint_id, d.event_id, d.type, d.object_type, d.object_id, d.state, d.tries, d.attempts, d.next_at,"
@@ -201,31 +202,30 @@ async def claim(
     ]
 
 
-async def settle(
-    tx: Tx, claimed: Claimed, *, state: State, next_at: Any, attempts: Sequence[dict[str, Any]], hold_tries: int
-) -> bool:
-    """False when the lease was lost: somebody else has the delivery, or its owner began it anew."""
-    delivery = claimed.delivery
-    await lock_endpoint(tx, delivery.endpoint_id)
+async def settle(tx: Tx, outcomes: Sequence[Outcome], *, hold_tries: int) -> set[str]:
+    """The ids of those that were written. Of the others the lease was lost: they are somebody else's, or began anew."""
+    for endpoint_id in sorted({outcome.claimed.delivery.endpoint_id for outcome in outcomes}):
+        await lock_endpoint(tx, endpoint_id)
     result = await tx.execute(
         text(
-            "update webhook_deliveries set state = :state, tries = tries + 1, attempts = :attempts,"
-            " next_at = coalesce(:next_at, next_at), lease = null, leased_until = null,"
-            " ended_at = case when :state = 'pending' then null else clock_timestamp() end"
-            " where id = :id and lease = :lease"
+            "update webhook_deliveries d set state = v.state, tries = d.tries + 1,"
+            " attempts = cast(v.attempts as jsonb), next_at = coalesce(v.next_at, d.next_at), lease = null,"
+            " leased_until = null, ended_at = case when v.state = 'pending' then null else clock_timestamp() end"
+            " from unnest(cast(:ids as uuid[]), cast(:leases as uuid[]), cast(:states as text[]),"
+            " cast(:next_at as timestamptz[]), cast(:attempts as text[])) as v (id, lease, state, next_at, attempts)"
+            " where d.id = v.id and d.lease = v.lease returning d.id, d.endpoint_id, d.object_type, d.object_id"
         ),
         {
-            "id": delivery.id,
-            "lease": claimed.lease,
-            "state": state,
-            "next_at": next_at,
-            "attempts": Json(list(attempts)),
+            "ids": [outcome.claimed.delivery.id for outcome in outcomes],
+            "leases": [outcome.claimed.lease for outcome in outcomes],
+            "states": [outcome.state for outcome in outcomes],
+            "next_at": [outcome.next_at for outcome in outcomes],
+            "attempts": [msgspec.json.encode(outcome.attempts).decode() for outcome in outcomes],
         },
     )
-    if not result.rowcount:
-        return False
-    await release(tx, [(delivery.endpoint_id, delivery.object_type, delivery.object_id)], hold_tries=hold_tries)
-    return True
+    rows = result.all()
+    await release(tx, [(str(row.endpoint_id), row.object_type, row.object_id) for row in rows], hold_tries=hold_tries)
+    return {str(row.id) for row in rows}
 
 
 async def find(tx: Tx, endpoint_id: str, delivery_id: str) -> Delivery | None:

@@ -1,8 +1,11 @@
 """What webhooks speak about, as values."""
 
 import dataclasses
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, Literal
+
+from fastpix_server.outbox.events import Event
 
 State = Literal["pending", "delivered", "failed"]
 
@@ -80,6 +83,18 @@ class Claimed:
     workspace_id: str
     url: str
     secrets: SealedSecrets
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Outcome:
+    """What is to be written of a delivery after a try; `next_at` None: there is no other."""
+
+    claimed: Claimed
+    event: Event | None
+    made: Attempt
+    state: State
+    next_at: datetime | None
+    attempts: Sequence[dict[str, Any]]
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -15,6 +15,7 @@ from fastpix_server.webhooks.model import Attempt
 from fastpix_server.webhooks.names import ThreadPerName
 
 TIMEOUT_S = 10.0  # contract section 4
+NOT_PUBLIC = "address is not public"
 _AGENT = "fastpix-webhooks"
 
 
@@ -42,7 +43,7 @@ class Post:
 def _word_for(fault: BaseException) -> str:
     """Stable, for people and programs; no word holds an address, which may be one of our inside."""
     if refused_address(fault) is not None:
-        return "address is not public"
+        return NOT_PUBLIC
     if isinstance(fault, TimeoutError):
         return "timeout"
     if isinstance(fault, aiohttp.ClientConnectorDNSError):

@@ -2,32 +2,15 @@
 
 from datetime import UTC, datetime
 from typing import Annotated
-from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 
-from fastpix_server.base.fields import Name, between, refused
+from fastpix_server.base.fields import Name, ReceiverUrl, between, refused
 from fastpix_server.webhooks import signing
 
-URL_MAX_CHARS = 2048  # what browsers and proxies are sure to take
 GRACE_S = 86_400  # a day: every program of the owner is deployed anew within one
 GRACE_MAX_S = 7 * 86_400
-
-
-def _url(value: str) -> str:
-    """http or https, a host, nobody's password. Whether the address may be dialled is decided when it is dialled."""
-    try:
-        parts = urlsplit(value)
-        is_good = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
-        is_good = is_good and "@" not in parts.netloc
-    except ValueError:
-        is_good = False
-    if not is_good or not value.isprintable() or " " in value:
-        raise refused("is invalid")
-    if len(value) > URL_MAX_CHARS:
-        raise refused(f"must be at most {URL_MAX_CHARS} characters")
-    return value
 
 
 def _secret(value: str) -> str:
@@ -50,7 +33,6 @@ def read_moment(value: str) -> datetime:
         raise refused("is invalid") from None
 
 
-Url = Annotated[str, AfterValidator(_url), Field(json_schema_extra={"format": "uri"})]
 Secret = Annotated[str, AfterValidator(_secret)]
 Moment = Annotated[str, AfterValidator(_moment), Field(json_schema_extra={"format": "date-time"})]
 
@@ -60,7 +42,7 @@ class _Asked(BaseModel):
 
 
 class NewWebhook(_Asked):
-    url: Url
+    url: ReceiverUrl
     name: Name | None = Field(default=None, description="For people.")
     signing_secret: Secret | None = Field(default=None, description="Yours; without one it is made.")
 
@@ -68,7 +50,7 @@ class NewWebhook(_Asked):
 class ChangedWebhook(_Asked):
     """What is absent or null stays as it is."""
 
-    url: Url | None = Field(default=None, description="It is probed before anything goes there.")
+    url: ReceiverUrl | None = Field(default=None, description="It is probed before anything goes there.")
     name: Name | None = None
     is_enabled: bool | None = Field(default=None, description="`true` probes the URL again.")
 

@@ -1,20 +1,19 @@
 """Background work on alerts: judge every minute, deliver what changed.
 
 Invariants: no transaction is open while a question or a receiver is waited for; both are idempotent: a rule that two
-judge at once changes its state once, and a receiver tells a repeated delivery by its id. A receiver is reached through
-the address guard, redirects are not followed.
+judge at once changes its state once, and a receiver tells a repeated delivery by its id. A receiver is reached as those
+of webhooks are (webhooks/post.py): by public addresses only, without redirects.
 """
 
 import asyncio
 import time
 from typing import Any
 
-import aiohttp
 import msgspec
 from prometheus_client import Counter
 
 from fastpix_server.base import clock, errors, log
-from fastpix_server.base.guard import AddressPolicy, open_client, refused_address
+from fastpix_server.base.guard import AddressPolicy
 from fastpix_server.db.pool import Database
 from fastpix_server.jobs.registry import Registry
 from fastpix_server.views import filters, metrics, spans
@@ -23,6 +22,7 @@ from fastpix_server.views.alerts.model import Reading, Rule
 from fastpix_server.views.metrics import Measurement
 from fastpix_server.views.queries.overall import overall
 from fastpix_server.views.queries.selection import Rows, Selection
+from fastpix_server.webhooks.post import NOT_PUBLIC, Post
 from fastpix_server.webhooks.signing import SIGNATURE, sign
 
 EVALUATE_JOB = "views.evaluate_alerts"
@@ -32,7 +32,6 @@ RUN_S = 50.0
 RULES_MAX = 2_000
 # Dashboards go first: questions of alerts are asked one after the other.
 QUESTION_S = 20.0
-DELIVERY_TIMEOUT_S = 10.0  # contract section 4
 # 1, 4, 16, 60, 60 ... s: a quarter of an hour. An alert that comes later is no alert.
 DELIVERY_RETRIES = 18
 
@@ -45,7 +44,7 @@ class AlertJobs:
     def __init__(self, db: Database, video_data: Rows, policy: AddressPolicy) -> None:
         self._db = db
         self._video_data = video_data
-        self._policy = policy
+        self._post = Post(policy)
 
     def register(self, registry: Registry) -> None:
         registry.every(EVERY_MINUTE, EVALUATE_JOB, self.evaluate)
@@ -79,23 +78,16 @@ class AlertJobs:
             return
         url, key = destination
         data = msgspec.json.encode(body)
-        headers = {"Content-Type": "application/json", SIGNATURE: sign(key, data)}
-        try:
-            async with (
-                open_client(self._policy, total_timeout_s=DELIVERY_TIMEOUT_S) as client,
-                client.post(url, data=data, headers=headers, allow_redirects=False) as answer,
-            ):
-                status = answer.status
-        except (aiohttp.ClientError, OSError, TimeoutError) as fault:
+        made = await self._post.send(url, data, {SIGNATURE: sign(key, data)})
+        if made.error == NOT_PUBLIC:
             _delivered.labels("unreached").inc()
-            if refused_address(fault) is not None:
-                raise errors.DestinationFault(
-                    "address_refused", "The URL leads to an address that is not public."
-                ) from fault
-            raise errors.Unavailable("The receiver of an alert cannot be reached.") from fault
-        if not 200 <= status < 300:
+            raise errors.DestinationFault("address_refused", "The URL leads to an address that is not public.")
+        if made.status is None:
+            _delivered.labels("unreached").inc()
+            raise errors.Unavailable(f"The receiver of an alert cannot be reached: {made.reason}.")
+        if not made.is_success:
             _delivered.labels("refused").inc()
-            raise errors.Unavailable(f"The receiver of an alert answered {status}.")
+            raise errors.Unavailable(f"The receiver of an alert answered {made.status}.")
         _delivered.labels("delivered").inc()
 
     async def give_up(self, alert_id: str, body: dict[str, Any], error: str) -> None:

@@ -2,16 +2,14 @@
 
 import math
 from typing import Annotated, Literal
-from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 
 from fastpix_server.base import errors
-from fastpix_server.base.fields import Name, between, refused
+from fastpix_server.base.fields import Name, ReceiverUrl, between, refused
 from fastpix_server.views import filters, metrics
 
-URL_MAX_CHARS = 8192
 FILTERS_MAX = 20  # a rule with more is better off as several
 WINDOW_MIN_MINUTES, WINDOW_MAX_MINUTES = 5, 1440
 VIEWS_MAX = 1_000_000_000
@@ -40,19 +38,6 @@ def _filters(values: list[str]) -> list[str]:
     return values
 
 
-def _url(value: str | None) -> str | None:
-    if value is None:
-        return None
-    try:
-        parts = urlsplit(value)
-        is_good = parts.scheme in ("http", "https") and bool(parts.hostname) and not parts.username
-    except ValueError:
-        is_good = False
-    if not is_good or len(value) > URL_MAX_CHARS or not value.isprintable() or " " in value:
-        raise refused("is invalid")
-    return value
-
-
 Threshold = Annotated[float, AfterValidator(_finite)]
 
 
@@ -69,7 +54,7 @@ class NewAlert(BaseModel):
     )
     minimum_views: Annotated[int, between(1, VIEWS_MAX)] = Field(default=10, description="Fewer views say nothing.")
     filterby: Annotated[list[str], AfterValidator(_filters)] = Field(default_factory=list)
-    url: Annotated[str | None, AfterValidator(_url)] = Field(default=None, description="Where it is told by a POST.")
+    url: ReceiverUrl | None = Field(default=None, description="Where it is told by a POST.")
 
 
 class ChangedAlert(BaseModel):
