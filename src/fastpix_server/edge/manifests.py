@@ -78,10 +78,11 @@ class Manifests:
         return self._answer(request, _Kept(playable, (kind, wanted)), media_type, headers)
 
     async def _foresee(self, playable: Playable, wanted: Selection) -> None:
-        """Players begin with the first variant and the first sound: both are made while the player still loads."""
+        """Players begin with the first variant and the first sound: both are made while the player still loads.
+
+        Also of a media whose fill was done once: the cache may have dropped them since.
+        """
         target = playable.target
-        if target.measured and playable.playback_id.content_key_id is None:
-            return  # the background has finished: everything is stored, but for what is encrypted
         videos = selection.choose(target.plan.videos, wanted, playable.playback_id.resolution)
         first = [(target, video.name) for video in videos[:1]]
         first += [(sound.target, sound.rendition.name) for sound in target.sounds[:1]]

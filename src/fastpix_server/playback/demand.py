@@ -8,6 +8,7 @@ import asyncio
 import dataclasses
 import os
 import time
+from collections import OrderedDict
 from collections.abc import Sequence
 
 from prometheus_client import Counter, Histogram
@@ -30,6 +31,10 @@ ASK_EVERY_S = 5.0
 MAX_WAITS = 5000
 # A guess must not take the place of a viewer who really waits.
 MAX_FORESEEN = 500
+# What was seen in storage is not looked for again before a guess for so long: a look is a request where storage is S3.
+# The cache drops nothing that was used as lately (cache.UNUSED_S), and a wrong guess costs only the first viewer.
+SEEN_S = 60.0
+MAX_SEEN = 20_000
 # Larger bodies are read in a thread: up to here the copy from the page cache is shorter than the hop.
 READ_INLINE_BYTES = 4 * 1024 * 1024
 
@@ -59,6 +64,7 @@ class Demand:
         self._uses = Uses(db)
         self._waits: dict[str, asyncio.Task[None]] = {}
         self._words: dict[str, asyncio.Event] = {}
+        self._seen: OrderedDict[str, float] = OrderedDict()
         self._hints: dict[str, str] = {}
         self._hinting: asyncio.Task[None] | None = None
         listener.on(ledger.MADE, self._on_made)
@@ -90,8 +96,17 @@ class Demand:
 
     async def foresee(self, target: Placed, artifact: Artifact) -> None:
         """Asks for what a viewer is about to want, without waiting for it; does nothing while many others wait."""
-        if len(self._waits) < MAX_FORESEEN and not await self._is_stored(artifact.keys(target)):
+        keys = artifact.keys(target)
+        now_s = time.monotonic()
+        if len(self._waits) >= MAX_FORESEEN or now_s - self._seen.get(keys[0], float("-inf")) < SEEN_S:
+            return
+        if not await self._is_stored(keys):
             self._waiting(target, artifact)
+            return
+        self._seen[keys[0]] = now_s
+        self._seen.move_to_end(keys[0])
+        if len(self._seen) > MAX_SEEN:
+            self._seen.popitem(last=False)
 
     async def _read(self, keys: Sequence[str]) -> Found | None:
         # Twice: the final version may replace the quick one between two looks.

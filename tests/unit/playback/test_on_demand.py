@@ -19,7 +19,8 @@ from tests.playing import Playing, Published, until
 from fastpix_server.base import ids
 from fastpix_server.base.errors import ServiceFault, SourceFault
 from fastpix_server.engine.plan import Plan
-from fastpix_server.playback import ledger, maker, runner, worker
+from fastpix_server.playback import ledger, maker, runner, store, worker
+from fastpix_server.playback.model import Measured
 
 Key = tuple[str, int]
 
@@ -366,3 +367,16 @@ async def test_reading_a_manifest_starts_what_the_player_wants_next(
     assert set(encodes.starts) == {(RUNG, 0), ("a0", 0)}
     assert (await edge.get(film.url(RUNG, "0.m4s"))).status_code == 200
     assert encodes.emitted[RUNG, 0] == 1
+
+
+async def test_a_manifest_starts_the_first_segments_again_when_the_cache_has_dropped_them(
+    stage: Playing, film: Published, encodes: Encodes
+) -> None:
+    """A media whose fill was done has rates; that says nothing about what is stored now."""
+    edge = await stage.edge()
+    await stage.maker()
+    rates = {name: Measured(2_000_000, 1_000_000) for name in (RUNG, "a0")}
+    async with stage.db.unit() as tx:
+        await store.save_measured(tx, film.media_id, film.plan.revision, rates)
+    assert (await edge.get(f"/{film.playback_id}.m3u8")).status_code == 200
+    await until(lambda: encodes.emitted[RUNG, 0] == 1 and encodes.emitted["a0", 0] == 1)
