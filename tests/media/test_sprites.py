@@ -73,7 +73,7 @@ async def test_a_source_whose_key_frames_are_not_known_gives_exact_tiles() -> No
     assert len(data) == shown.count * shown.tile_width * shown.tile_height * 3
 
 
-@pytest.mark.parametrize(("kind", "is_taken"), [("plain", True), ("portrait", False), ("open_gop", False)])
+@pytest.mark.parametrize(("kind", "is_taken"), [("plain", True), ("rotated", False), ("open_gop", False)])
 async def test_key_frames_alone_give_the_tiles_that_seeking_gives(kind: str, is_taken: bool) -> None:
     """Where they cannot be taken, nothing comes of it, and the tiles are sought."""
     source = footage.make(kind)
