@@ -1,7 +1,7 @@
 """Job media.file: an MP4 or M4A for download, written from what is encoded already.
 
 Invariants: nothing is encoded here: where the best rendition is the source's own, the source is rewritten at once, and
-otherwise the job comes back until the background fill has stored every segment; the file is shown after it is stored.
+otherwise the job comes back until the background fill has stored what it needs; the file is shown after it is stored.
 """
 
 from pathlib import Path
@@ -39,7 +39,7 @@ class FileJobs:
     def __init__(self, db: Database, storage: Storage, work_dir: Path) -> None:
         self._db = db
         self._storage = storage
-        self._joiner = Joiner(db, storage.objects, work_dir)
+        self._joiner = Joiner(db, storage, work_dir)
 
     def register(self, registry: Registry) -> None:
         registry.add(additions.FILE_JOB, self.make, retries=RETRIES, on_exhausted=self.give_up)

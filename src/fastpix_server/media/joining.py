@@ -2,16 +2,18 @@
 
 Invariants: nothing is encoded; a file holds every segment of its renditions in order, or an exception says why not.
 What a planned media lacks, because it was not filled yet or was dropped to make room, is asked of the fill, and the
-caller comes back. What a recording lacks is gone for ever.
+caller comes back; what is the source's own is read from the source. What a recording lacks is gone for ever.
 """
 
+import asyncio
 import tempfile
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from fastpix_server.base.errors import SourceFault
+from fastpix_server.base.errors import ServiceFault, SourceFault
 from fastpix_server.db.pool import Database
+from fastpix_server.engine.copyrung import CopySource
 from fastpix_server.engine.plan import AudioRendition, VideoRendition
 from fastpix_server.engine.static_file import Part, join
 from fastpix_server.playback import assembling, selection
@@ -19,7 +21,7 @@ from fastpix_server.playback import service as playback
 from fastpix_server.playback.model import Target
 from fastpix_server.playback.recording import Facts
 from fastpix_server.playback.targets import RecordedTarget
-from fastpix_server.storage.port import ObjectStore
+from fastpix_server.storage.open import Storage
 
 PART_GONE = "part_gone"  # code of the fault when a recording is not whole any more
 
@@ -31,9 +33,10 @@ class NotYet(Exception):
 class Joiner:
     """`work_dir` holds files in the making; None: where temporary files lie."""
 
-    def __init__(self, db: Database, objects: ObjectStore, work_dir: Path | None) -> None:
+    def __init__(self, db: Database, storage: Storage, work_dir: Path | None) -> None:
         self._db = db
-        self._objects = objects
+        self._objects = storage.objects
+        self._sources = storage.sources
         self._work_dir = work_dir
 
     @asynccontextmanager
@@ -56,12 +59,20 @@ class Joiner:
         for k, (target, one) in enumerate(wanted):
             path = folder / f"{k}.mp4"
             try:
-                await assembling.planned(self._objects, target, one.name, path)
+                if one.kind == "copy":
+                    await self._copied(target, one.name, path)
+                else:
+                    await assembling.planned(self._objects, target, one.name, path)
             except assembling.Missing as missing:  # dropped since we looked
                 await self._ask_for_fill([target])
                 raise NotYet from missing
             parts.append(Part(path, 0, one.language if isinstance(one, AudioRendition) else None))
         await join(parts, out)
+
+    async def _copied(self, target: Target, name: str, path: Path) -> None:
+        """The segments that the fill would store."""
+        async with self._sources.open(target.source_key) as source:
+            await asyncio.to_thread(_write_copied, source, target, name, path)
 
     async def _ask_for_fill(self, targets: Sequence[Target]) -> None:
         async with self._db.unit() as tx:
@@ -79,6 +90,17 @@ class Joiner:
                 raise SourceFault(PART_GONE, "A stored part of the recording was deleted.") from missing
             parts.append(Part(path, 0))
         await join(parts, out)
+
+
+def _write_copied(source: Path, target: Target, name: str, path: Path) -> None:
+    copy = CopySource.open(source, target.plan)
+    try:
+        with path.open("wb") as file:
+            file.write(copy.init(name))
+            for k in range(target.plan.timeline.segment_count):
+                file.write(copy.segment(name, k))
+    except OSError as error:
+        raise ServiceFault("no_space", "There is no space left to write the file.") from error
 
 
 def best_picture(target: RecordedTarget, max_lines: int | None = None) -> Facts | None:

@@ -129,7 +129,7 @@ class OwnMedia:
     def __init__(self, db: Database, storage: Storage, work_dir: Path | None = None) -> None:
         self._db = db
         self._objects = storage.objects
-        self._joiner = Joiner(db, storage.objects, work_dir)
+        self._joiner = Joiner(db, storage, work_dir)
 
     async def provide(self, media: Media, source_id: str, key: str, *, left_s: float) -> Refused | Later | None:
         """None once the bytes are under `key`. Raises ServiceFault: worth another try."""

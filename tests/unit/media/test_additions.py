@@ -349,7 +349,7 @@ async def test_an_mp4_holds_every_sound_in_its_language_and_begins_with_the_firs
         await works.file_jobs.make(file.id)
     # The added sound has to be made first: the MP4 waits for it, the M4A does not.
     assert [f["status"] for f in (await works.full(media_id))["mp4Support"]] == ["preparing", "ready"]  # type: ignore[attr-defined]
-    await works.fill(media_id, track_id)
+    await works.fill(track_id)  # the rest is the source's own
     await works.file_jobs.make((await works.house.find(media_id)).files[0].id, waited=1)
     mp4, m4a = [await works.stored(media_id, name) for name in ("capped-4k.mp4", "audio.m4a")]
     assert [languages_of(path) for path in (mp4, m4a)] == [[("und", 1), ("deu", 0)], [("und", 1)]]
