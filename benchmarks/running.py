@@ -28,10 +28,13 @@ class Running:
     process: subprocess.Popen[bytes]
     start_s: float  # from exec to the first 200 of /health/ready
 
-    def upload(self, path: Path) -> tuple[str, str, float]:
-        """Sends a file by direct upload; (media id, playback id, seconds from the last byte's answer to Ready)."""
+    def upload(self, path: Path, **settings: Any) -> tuple[str, str, float]:
+        """Sends a file by direct upload; (media id, playback id, seconds from the last byte's answer to Ready).
+
+        `settings` are further fields of `pushMediaSettings`.
+        """
         with httpx.Client(base_url=self.base_url, auth=self.auth, timeout=120) as api:
-            body = {"corsOrigin": "*", "pushMediaSettings": {"accessPolicy": "public"}}
+            body = {"corsOrigin": "*", "pushMediaSettings": {"accessPolicy": "public", **settings}}
             upload = api.post("/v1/on-demand/upload", json=body).json()["data"]
             with path.open("rb") as file:
                 headers = {"Content-Length": str(path.stat().st_size)}

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from benchmarks.running import platform
 from benchmarks.table import Row, as_markdown
-from benchmarks.vod import edited, first_frame, ladder, quality, ready, segments, startup
+from benchmarks.vod import edited, files, first_frame, ladder, pictures, quality, ready, segments, startup, webhooks
 from benchmarks.vod.footage import lasting
 from fastpix_server.engine.plan import Plan, make_plan
 from fastpix_server.engine.probe import probe
@@ -43,12 +43,30 @@ def _first_frame() -> list[Row]:
         return first_frame.rows(filling)
 
 
+def _files() -> list[Row]:
+    with platform() as filling:
+        return files.rows(filling)
+
+
+def _pictures() -> list[Row]:
+    with platform(**NO_FILL) as idle:
+        return pictures.rows(idle)
+
+
+def _webhooks() -> list[Row]:
+    with platform() as idle:
+        return webhooks.rows(idle)
+
+
 PARTS: dict[str, Callable[[], list[Row]]] = {
     "startup": startup.rows,
     "served": _served,
     "cold": _cold,
     "edited": _edited,
     "first_frame": _first_frame,
+    "files": _files,
+    "pictures": _pictures,
+    "webhooks": _webhooks,
     "ladder": lambda: ladder.rows(_plan(60, "standard"), lasting(60)),
     "quality": lambda: quality.rows({t: _plan(30, t) for t in ("standard", "pro", "premium")}, lasting(30)),
 }

@@ -6,6 +6,7 @@ from pathlib import Path
 import imageio_ffmpeg
 from tests import footage
 
+BASE_S = 48
 FFMPEG = imageio_ffmpeg.get_ffmpeg_exe()
 
 
@@ -19,7 +20,7 @@ def lasting(duration_s: int, *, height: int = 720) -> Path:
             "-i",
             str(footage.trailer()),
             "-t",
-            "48",
+            str(BASE_S),
             "-vf",
             f"scale=-2:{height},crop=w='min(iw,ih*16/9)':h=ih,setsar=1",
             "-r",
@@ -63,6 +64,47 @@ def lasting(duration_s: int, *, height: int = 720) -> Path:
             "+faststart",
             out=out,
         )
+    return out
+
+
+def copyable(repetitions: int) -> Path:
+    """The same picture and sound as `lasting`, BASE_S a repetition, so exact that both can be served as they are.
+
+    There the sound of each repetition, which is a little longer than the picture, moves the next one off the grid, and
+    the end cuts a group of pictures.
+    """
+    duration_s = BASE_S * repetitions
+    looped = lasting(duration_s)
+    out = looped.with_name(f"{duration_s}s-720-copyable.mp4")
+    silent = looped.with_name("base-720-silent.mp4")
+    if not silent.exists():
+        _run("-i", str(looped.with_name("base-720.mp4")), "-map", "0:v", "-c", "copy", out=silent)
+    if not out.exists():
+        picture = (
+            "-stream_loop",
+            str(repetitions - 1),
+            "-i",
+            str(silent),
+            "-i",
+            str(looped),
+            "-map",
+            "0:v",
+            "-map",
+            "1:a",
+        )
+        sound = (
+            "-af",
+            "aresample=async=1:first_pts=0",
+            "-c:a",
+            "aac",
+            "-b:a",
+            "128k",
+            "-t",
+            str(duration_s),
+            "-movflags",
+            "+faststart",
+        )
+        _run(*picture, "-c:v", "copy", *sound, out=out)
     return out
 
 

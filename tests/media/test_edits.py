@@ -1,5 +1,6 @@
 """Cuts and joins: every frame and every sample of the timeline is the one that the edit list names."""
 
+import io
 import itertools
 import re
 import subprocess
@@ -8,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 from tests import footage
 from tests.media.making import Made, warnings_of
 
@@ -141,12 +143,15 @@ async def test_a_cut_at_clean_pictures_keeps_the_rung_that_is_copied(tmp_path: P
     assert all(video.kind == "encode" for video in moved.videos)
 
 
-async def test_a_watermark_stands_where_it_was_placed_and_nowhere_else(tmp_path: Path):
-    logo = tmp_path / "mark.png"
+async def white_mark(folder: Path) -> Path:
+    logo, mark = folder / "mark.png", folder / "mark.mov"
     footage.ffmpeg("-f", "lavfi", "-i", "color=white:size=64x32,format=rgba", "-frames:v", "1", str(logo))
-    mark = tmp_path / "mark.mov"
     assert await watermark.decode(logo, mark) == Picture(64, 32)
-    base = footage.make("plain")
+    return mark
+
+
+async def test_a_watermark_stands_where_it_was_placed_and_nowhere_else(tmp_path: Path):
+    base, mark = footage.make("plain"), await white_mark(tmp_path)
     half = Watermark(file=1, left=0.5, top=0.25, width=0.25, height=0.25, opacity=0.5)
     source = await probe(base, run=run)
     plain = make_edited_plan([source], [Stretch(0, *seconds(1, 1.7))], Edit())
@@ -175,6 +180,27 @@ async def test_a_watermark_stands_where_it_was_placed_and_nowhere_else(tmp_path:
     )
     assert make_edited_plan([source, source], [whole(0, source)], Edit(watermarks=(half,)),
                             copy=judge(base, source)).videos[0].kind == "encode"  # fmt: skip
+
+
+@pytest.mark.parametrize("is_one_pass", [True, False])
+async def test_every_tile_of_a_sheet_shows_the_watermark(
+    is_one_pass: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    base, mark = footage.make("plain"), await white_mark(tmp_path)
+    source = await probe(base, run=run)
+    placed = Watermark(file=1, left=0.5, top=0.25, width=0.25, height=0.25, opacity=1)
+    plan = make_edited_plan([source, source], [whole(0, source)], Edit(watermarks=(placed,)))
+    monkeypatch.setattr(sprites, "is_one_pass", lambda *_: is_one_pass)
+    layout = sprites.layout(plan, 2)
+    data = await sprites.sheet(plan, base, layout, "png", others=[mark])
+    sheet = np.asarray(Image.open(io.BytesIO(data)).convert("L"))
+    assert layout.count > 1
+    for i in range(layout.count):
+        x, y = layout.place(i)
+        tile = sheet[y : y + layout.tile_height, x : x + layout.tile_width]
+        height, width = tile.shape
+        assert tile[round(height * 0.3) : round(height * 0.45), round(width * 0.55) : round(width * 0.7)].min() > 245
+        assert tile[round(height * 0.55) :, : round(width * 0.45)].mean() < 235
 
 
 @pytest.mark.parametrize("bad", [b"\x89PNG\r\n\x1a\nnot really", b"<svg/>", b"#EXTM3U\n", b""])

@@ -73,6 +73,21 @@ async def test_a_source_whose_key_frames_are_not_known_gives_exact_tiles() -> No
     assert len(data) == shown.count * shown.tile_width * shown.tile_height * 3
 
 
+@pytest.mark.parametrize(("kind", "is_taken"), [("plain", True), ("rotated", False), ("open_gop", False)])
+async def test_key_frames_alone_give_the_tiles_that_seeking_gives(kind: str, is_taken: bool) -> None:
+    """Where they cannot be taken, nothing comes of it, and the tiles are sought."""
+    source = footage.make(kind)
+    plan = await planned(source)
+    shown = sprites.layout(plan, 2)
+    at = [place for place in sprites.places(plan, shown) if place.offset_s == 0]
+    taken = await sprites._from_keys(plan, [source], shown, at)
+    if is_taken:
+        assert len(at) == shown.count
+        assert taken == await sprites._one_by_one(plan, [source], shown, at)
+    else:
+        assert sum(map(bool, taken)) <= 1  # the first group of a file is closed
+
+
 async def test_a_short_clip_is_decoded_once_and_a_long_one_is_sought_in() -> None:
     plan = await planned(footage.make("long"))
     assert sprites.is_one_pass(plan, sprites.layout(plan))

@@ -93,7 +93,7 @@ def judge(path: Path, source: Source) -> CopyVerdict | None:
 
 def _judge_video(path: Path, source: Source, index: mp4.Index) -> CopyVideo | None:
     facts = source.video
-    track = _track_of(index, facts.stream_index, "vide") if facts else None
+    track = track_of(index, facts.stream_index, "vide") if facts else None
     if facts is None or track is None or track.samples is None or not _is_plain(facts, track):
         return None
     config = copybox.avc_config(track.stsd)
@@ -102,7 +102,7 @@ def _judge_video(path: Path, source: Source, index: mp4.Index) -> CopyVideo | No
     frames = _frames_on_grid(track, source.start_s, facts)
     if frames is None:
         return None
-    clean = [i for i in _closed_keys(track.samples) if _is_idr(path, track.samples, i, config.nal_length_bytes)]
+    clean = [i for i in _closed_keys(track.samples) if is_idr(path, track.samples, i, config.nal_length_bytes)]
     if not clean or clean[0] != 0 or frames[0] != 0:
         return None
     before = np.cumsum(track.samples.size) - track.samples.size
@@ -148,10 +148,10 @@ def _closed_keys(samples: mp4.Samples) -> list[int]:
     return [int(i) for i in np.flatnonzero(closed)]
 
 
-def _is_idr(path: Path, samples: mp4.Samples, i: int, length_bytes: int) -> bool:
+def is_idr(path: Path, samples: mp4.Samples, i: int, length_bytes: int) -> bool:
     """Whether the first slice of sample i is of an IDR picture: sync samples of open groups are not."""
     size = min(int(samples.size[i]), NAL_SEARCH_BYTES)
-    data = _read(path, [(int(samples.offset[i]), size)])
+    data = read_runs(path, [(int(samples.offset[i]), size)])
     at = 0
     while at + length_bytes < len(data):
         kind = data[at + length_bytes] & 0x1F
@@ -163,7 +163,7 @@ def _is_idr(path: Path, samples: mp4.Samples, i: int, length_bytes: int) -> bool
 
 def _judge_audio(index: mp4.Index, source: Source, position: int) -> CopyAudio | None:
     facts = source.audios[position]
-    track = _track_of(index, facts.stream_index, "soun")
+    track = track_of(index, facts.stream_index, "soun")
     if track is None or track.samples is None or not _is_plain_aac(facts, track):
         return None
     first, shift = _audio_origin(track, source.start_s)
@@ -192,7 +192,7 @@ def _is_plain_aac(facts: AudioFacts, track: mp4.Track) -> bool:
     )
 
 
-def _track_of(index: mp4.Index, stream_index: int, kind: str) -> mp4.Track | None:
+def track_of(index: mp4.Index, stream_index: int, kind: str) -> mp4.Track | None:
     """ffmpeg's stream index is the track's place in the file (every track becomes a stream)."""
     track = index.tracks[stream_index] if stream_index < len(index.tracks) else None
     return track if track and track.kind == kind else None
@@ -204,7 +204,7 @@ def _audio_origin(track: mp4.Track, start_s: float) -> tuple[int, int]:
     return round(shift / AAC_FRAME_SAMPLES), shift
 
 
-def _read(path: Path, runs: Sequence[tuple[int, int]]) -> bytes:
+def read_runs(path: Path, runs: Sequence[tuple[int, int]]) -> bytes:
     """The bytes of (offset, size) runs, in order. Raises SourceFault when the file is shorter than it was."""
     parts = []
     with path.open("rb") as file:
@@ -265,14 +265,14 @@ class CopySource:
         assert samples is not None
         if int(samples.size[first:end].sum()) > MAX_SEGMENT_BYTES:
             raise SourceFault("segment_too_large", "A segment of the source is too large to be served as it is.")
-        data = _read(self._path, _runs(samples.offset[first:end], samples.size[first:end]))
+        data = read_runs(self._path, _runs(samples.offset[first:end], samples.size[first:end]))
         decode_time = int(samples.dts[first]) + max(-chosen.shift, 0) + chosen.delays[k]
         every_is_sync = chosen.track.kind == "soun"
         return copybox.fragment(samples, first, end, k + 1, decode_time, data, every_is_sync=every_is_sync)
 
 
 def _video_track(index: mp4.Index, plan: Plan, rendition: VideoRendition) -> _CopyTrack:
-    track = _track_of(index, plan.video.stream_index, "vide") if plan.video else None
+    track = track_of(index, plan.video.stream_index, "vide") if plan.video else None
     if track is None or track.samples is None or plan.video is None:
         raise _not_planned()
     frames = _frames_on_grid(track, plan.start_s, plan.video)
@@ -317,7 +317,7 @@ def _on_plan_clock(
 
 
 def _sound_track(index: mp4.Index, plan: Plan, rendition: AudioRendition) -> _CopyTrack:
-    track = _track_of(index, rendition.stream_index, "soun")
+    track = track_of(index, rendition.stream_index, "soun")
     if track is None or track.samples is None:
         raise _not_planned()
     first, shift = _audio_origin(track, plan.start_s)

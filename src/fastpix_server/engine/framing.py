@@ -45,8 +45,13 @@ def fitted(plan: Plan, video: VideoFacts, size: tuple[int, int]) -> tuple[int, i
     return min(_even(down * own), across), down
 
 
-def composed(plan: Plan, video: VideoFacts, size: tuple[int, int], *, with_marks: bool = True) -> str:
-    """Filters, with a comma after them, that make the frame of the timeline out of a picture of one file."""
+def composed(
+    plan: Plan, video: VideoFacts, size: tuple[int, int], *, first_mark: int = FIRST_MARK_INPUT, label: str = ""
+) -> str:
+    """Filters, with a comma after them, that make the frame of the timeline out of a picture of one file.
+
+    `first_mark` is the input of the first watermark; `label` tells chains of one graph apart.
+    """
     if plan.edit is None:
         return ""
     inner = fitted(plan, video, size)
@@ -57,22 +62,24 @@ def composed(plan: Plan, video: VideoFacts, size: tuple[int, int], *, with_marks
             f"scale={inner[0]}:{inner[1]}:flags=bicubic:out_color_matrix=bt709:out_range=tv,setsar=1,format=yuv420p,"
             f"pad={size[0]}:{size[1]}:{across}:{down}:black,"
         )
-    if plan.edit.watermarks and with_marks:
+    if plan.edit.watermarks:
         if inner is None:
             filters += f"scale={size[0]}:{size[1]}:flags=bicubic:out_color_matrix=bt709:out_range=tv,setsar=1,"
-        filters += "format=yuv420p" + "".join(_marked(i, mark, size) for i, mark in enumerate(plan.edit.watermarks))
+        filters += "format=yuv420p"
+        for i, mark in enumerate(plan.edit.watermarks):
+            filters += _marked(first_mark + i, f"{label}{i}", mark, size)
         filters += ","
     return filters
 
 
-def _marked(i: int, mark: Watermark, size: tuple[int, int]) -> str:
+def _marked(k: int, name: str, mark: Watermark, size: tuple[int, int]) -> str:
     """The single frame of the watermark's input is repeated for as long as the video lasts."""
     width, height = _even(mark.width * size[0]), _even(mark.height * size[1])
     left, top = _even(mark.left * size[0], 0), _even(mark.top * size[1], 0)
     return (
-        f"[p{i}];[{FIRST_MARK_INPUT + i}:0]format=rgba,scale={width}:{height}:flags=bicubic,"
-        f"colorchannelmixer=aa={mark.opacity:.4f},scale=out_color_matrix=bt709:out_range=tv,format=yuva420p[m{i}];"
-        f"[p{i}][m{i}]overlay={left}:{top}:format=yuv420:eof_action=repeat"
+        f"[p{name}];[{k}:0]format=rgba,scale={width}:{height}:flags=bicubic,"
+        f"colorchannelmixer=aa={mark.opacity:.4f},scale=out_color_matrix=bt709:out_range=tv,format=yuva420p[m{name}];"
+        f"[p{name}][m{name}]overlay={left}:{top}:format=yuv420:eof_action=repeat"
     )
 
 

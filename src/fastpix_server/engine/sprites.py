@@ -15,7 +15,8 @@ from typing import Literal
 from fastpix_server.base.errors import ServiceFault, SourceFault
 from fastpix_server.engine import command
 from fastpix_server.engine.edit import Piece
-from fastpix_server.engine.framing import composed, fitted
+from fastpix_server.engine.framing import composed, fitted, mark_inputs, plan_marks
+from fastpix_server.engine.key_pictures import Wanted, clips
 from fastpix_server.engine.pictures import COLOURS, ENCODERS
 from fastpix_server.engine.plan import Plan
 from fastpix_server.engine.run import run
@@ -101,10 +102,11 @@ async def sheet(plan: Plan, source: Path, shown: Layout, format: Format, *, othe
 
     `others` are the plan's files from 1 on.
     """
+    files = [source, *others]
     if is_one_pass(plan, shown):
-        tiles = await _decoded(pass_command(plan, source, shown), _pass_limits(plan), shown, shown.count)
+        tiles = await _decoded(pass_command(plan, files, shown), _pass_limits(plan), shown, shown.count)
     else:
-        tiles = await _sought(plan, [source, *others], shown)
+        tiles = await _sought(plan, files, shown)
     size = shown.tile_width * shown.tile_height * _RGB
     if not any(tiles):
         raise SourceFault("picture_unreadable", "There is no picture in this media.")
@@ -118,7 +120,10 @@ async def sheet(plan: Plan, source: Path, shown: Layout, format: Format, *, othe
 
 
 def is_one_pass(plan: Plan, shown: Layout) -> bool:
-    """Is decoding everything once cheaper than going to each tile? Of joined pieces there is no one file to decode."""
+    """Is decoding everything once cheaper than going to each tile? Of joined pieces there is no one file to decode.
+
+    Key frames alone are often cheaper than either (key_pictures.py), where a long media has one for each tile.
+    """
     if plan.edit is not None and plan.edit.pieces:
         return False
     seeking_s = sum(SEEK_COST_S + place.offset_s for place in places(plan, shown))
@@ -153,7 +158,7 @@ def places(plan: Plan, shown: Layout) -> list[Place]:
     return found
 
 
-def pass_command(plan: Plan, source: Path, shown: Layout) -> list[str]:
+def pass_command(plan: Plan, files: Sequence[Path], shown: Layout) -> list[str]:
     """All tiles from one decode: of the grid's frames those at the tiles' middles."""
     video = plan.video
     assert video is not None
@@ -163,8 +168,9 @@ def pass_command(plan: Plan, source: Path, shown: Layout) -> list[str]:
     # Frame n is the first at or after the middle of some tile, (i + 1/2) p/q.
     tile_of = f"floor((2*{q}*{{}}-{p})/(2*{p}))"
     wanted = f"gte(2*{q}*n,{p})*gt({tile_of.format('n')},{tile_of.format('(n-1)')})"
-    graph = f"[0:{video.stream_index}]{grid},select='{wanted}',{_tile_filters(plan, video, shown)}[o]"
-    return [*command.preamble(), *_input(video, source, seek_s, None), *_raw_output(graph)]
+    graph = f"[0:{video.stream_index}]{grid},select='{wanted}',{_tile_filters(plan, video, shown, first_mark=1)}[o]"
+    inputs = [*_input(video, files[0], seek_s, None), *mark_inputs(plan_marks(plan, files))]
+    return [*command.preamble(), *inputs, *_raw_output(graph)]
 
 
 def batch_command(plan: Plan, files: Sequence[Path], shown: Layout, at: Sequence[Place]) -> list[str]:
@@ -177,8 +183,10 @@ def batch_command(plan: Plan, files: Sequence[Path], shown: Layout, at: Sequence
         # The end keeps an input from decoding on while the others are read.
         inputs += _input(video, files[place.piece.file], place.seek_s, place.offset_s + 1)
         grid = command.grid_filters(video, plan.timeline.fps, place.offset_s, 1)
-        graph += f"[{i}:{video.stream_index}]{grid},{_tile_filters(plan, video, shown)}[t{i}];"
+        tile = _tile_filters(plan, video, shown, first_mark=len(at), label=f"{i}m")
+        graph += f"[{i}:{video.stream_index}]{grid},{tile}[t{i}];"
     graph += "".join(f"[t{i}]" for i in range(len(at))) + f"concat=n={len(at)}[o]"
+    inputs += mark_inputs(plan_marks(plan, files))
     return [*command.preamble(), *inputs, *_raw_output(graph)]
 
 
@@ -194,9 +202,46 @@ def sheet_command(shown: Layout, format: Format) -> list[str]:
 
 
 async def _sought(plan: Plan, files: Sequence[Path], shown: Layout) -> list[bytes]:
+    at = places(plan, shown)
+    tiles = await _from_keys(plan, files, shown, at)
+    left = [i for i, tile in enumerate(tiles) if not tile]
+    for i, tile in zip(left, await _one_by_one(plan, files, shown, [at[i] for i in left]), strict=True):
+        tiles[i] = tile
+    return tiles
+
+
+async def _from_keys(plan: Plan, files: Sequence[Path], shown: Layout, at: Sequence[Place]) -> list[bytes]:
+    """The tiles of key frames that need no seeking; the others are empty."""
+    tiles = [b""] * len(at)
+    wanted = [Wanted(i, place.seek_s) for i, place in enumerate(at) if place.offset_s == 0 and place.piece.file == 0]
+    if plan.video is None or not wanted:
+        return tiles
+    for clip in await clips(files[0], plan.video, plan.start_s, wanted):
+        made = await _decoded(keys_command(plan, files, shown), _limits(1), shown, len(clip.at), stdin=clip.data)
+        if all(made):  # otherwise nobody knows which one is missing
+            for i, tile in zip(clip.at, made, strict=True):
+                tiles[i] = tile
+    return tiles
+
+
+def keys_command(plan: Plan, files: Sequence[Path], shown: Layout) -> list[str]:
+    """The tiles of a clip of key frames on standard input, one for each."""
+    assert plan.video is not None
+    return [
+        *command.preamble(),
+        *command.input_guard(),
+        *("-threads", "1", "-max_error_rate", "1", "-reinit_filter", "0"),
+        *command.assumed_colours(plan.video),
+        *("-f", "mov", "-i", "pipe:0", *mark_inputs(plan_marks(plan, files))),
+        *_raw_output(f"[0:v:0]setpts=N,{_tile_filters(plan, plan.video, shown, first_mark=1)}[o]"),
+    ]
+
+
+async def _one_by_one(plan: Plan, files: Sequence[Path], shown: Layout, at: Sequence[Place]) -> list[bytes]:
+    """The file is opened for each tile, and what is before it decoded."""
     pixels = max(piece.video.width * piece.video.height for piece in plan.pieces if piece.video is not None)
     size = max(1, min(BATCH_MAX, BATCH_PIXELS // pixels))
-    at, tiles = places(plan, shown), []
+    tiles: list[bytes] = []
     for begin in range(0, len(at), size):
         batch = at[begin : begin + size]
         made = await _decoded(batch_command(plan, files, shown, batch), _limits(len(batch)), shown, len(batch))
@@ -209,10 +254,12 @@ async def _sought(plan: Plan, files: Sequence[Path], shown: Layout) -> list[byte
     return tiles
 
 
-async def _decoded(argv: list[str], limits: Limits, shown: Layout, count: int) -> list[bytes]:
+async def _decoded(
+    argv: list[str], limits: Limits, shown: Layout, count: int, *, stdin: bytes | None = None
+) -> list[bytes]:
     """`count` raw tiles, in order; empty where nothing came."""
     size = shown.tile_width * shown.tile_height * _RGB
-    finished = await run(argv, limits=limits, max_output_bytes=count * size + 1)
+    finished = await run(argv, limits=limits, stdin=stdin, max_output_bytes=count * size + 1)
     if finished.ended != "exit" or finished.returncode < 0:
         raise ServiceFault("sheet_timeout", "Making the sheet of pictures took too long.")
     parts = (finished.stdout[i * size : (i + 1) * size] for i in range(count))
@@ -230,15 +277,11 @@ def _input(video: VideoFacts, source: Path, seek_s: Fraction, length_s: Fraction
     ]
 
 
-def _tile_filters(plan: Plan, video: VideoFacts, shown: Layout) -> str:
-    """Tiles are too small for watermarks: those are left out."""
+def _tile_filters(plan: Plan, video: VideoFacts, shown: Layout, *, first_mark: int, label: str = "") -> str:
     size = (shown.tile_width, shown.tile_height)
-    inner = fitted(plan, video, size)
-    if inner is not None:
-        mapped = f"{command.tone_map(video, inner)}," if video.is_hdr else ""
-        return f"{mapped}{composed(plan, video, size, with_marks=False)}format=rgb24"
-    scale = f"scale={size[0]}:{size[1]}:flags=bicubic"
-    return ",".join((*((command.tone_map(video, size),) if video.is_hdr else ()), scale, "setsar=1", "format=rgb24"))
+    mapped = f"{command.tone_map(video, fitted(plan, video, size) or size)}," if video.is_hdr else ""
+    framed = composed(plan, video, size, first_mark=first_mark, label=label)
+    return mapped + (framed or f"scale={size[0]}:{size[1]}:flags=bicubic,setsar=1,") + "format=rgb24"
 
 
 def _raw_output(graph: str) -> list[str]:

@@ -1,15 +1,16 @@
-"""One MP4 or M4A for download, from parts that are encoded already: nothing is encoded here.
+"""One MP4 or M4A from parts that are encoded already: nothing is encoded here.
 
 Invariants: the index comes before the samples, so that playback begins before the file is loaded; sound and picture
 keep the times that they have in their parts; on any failure nothing is left at `out`.
 """
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from fastpix_server.base.errors import ServiceFault, SourceFault
 from fastpix_server.engine.command import input_file, input_guard, preamble
+from fastpix_server.engine.languages import three_letters
 from fastpix_server.engine.run import run
 from fastpix_server.engine.sandbox import MIB, Limits
 
@@ -19,10 +20,11 @@ MIN_BUDGET_S = 120
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Part:
-    """A stream of a file: `stream` is ffmpeg's index in it."""
+    """A stream of a file: `stream` is ffmpeg's index in it. `language` is of a sound, BCP 47 or ISO 639."""
 
     path: Path
     stream: int
+    language: str | None = None
 
 
 async def join(parts: Sequence[Part], out: Path) -> None:
@@ -48,11 +50,22 @@ def join_command(parts: Sequence[Part], out: Path) -> list[str]:
         *argv,
         *maps,
         *("-c", "copy", "-map_metadata", "-1", "-map_chapters", "-1"),
+        *_languages(parts),
         # Each file would else begin at its own first sample: sound that begins later would be early.
         *(("-copyts",) if len(paths) > 1 else ()),
         *("-max_muxing_queue_size", "4096", "-movflags", "+faststart"),
         *("-f", "ipod" if out.suffix == ".m4a" else "mp4", "-y", f"file:{out.resolve()}"),
     ]
+
+
+def _languages(parts: Sequence[Part]) -> Iterator[str]:
+    """Each sound's language, and the first sound as the one that players begin with."""
+    is_first = True
+    for k, part in enumerate(parts):
+        if part.language is not None:
+            yield from (f"-metadata:s:{k}", f"language={three_letters(part.language)}")
+            yield from (f"-disposition:{k}", "default" if is_first else "0")
+            is_first = False
 
 
 def _limits(parts: Sequence[Part]) -> Limits:

@@ -1,22 +1,21 @@
 """Job media.file: an MP4 or M4A for download, written from what is encoded already.
 
 Invariants: nothing is encoded here: where the best rendition is the source's own, the source is rewritten at once, and
-otherwise the job comes back until the background fill has stored every segment; the file is shown after it is stored.
+otherwise the job comes back until the background fill has stored what it needs; the file is shown after it is stored.
 """
 
-import tempfile
-from contextlib import AsyncExitStack
 from pathlib import Path
 
 from fastpix_server.base import log
-from fastpix_server.base.errors import ServiceFault, SourceFault
+from fastpix_server.base.errors import SourceFault
 from fastpix_server.db.pool import Database
 from fastpix_server.engine.plan import AudioRendition, VideoRendition
 from fastpix_server.engine.static_file import Part, join
 from fastpix_server.jobs.registry import Registry
 from fastpix_server.media import additions, files
+from fastpix_server.media.joining import Joiner, NotYet, best_picture, sounds_throughout
 from fastpix_server.media.model import FileKind, MadeFile, Media
-from fastpix_server.playback import assembling, selection
+from fastpix_server.playback import selection
 from fastpix_server.playback import service as playback
 from fastpix_server.playback.extras import File
 from fastpix_server.playback.model import Target
@@ -34,17 +33,13 @@ _TYPES: dict[FileKind, str] = {"capped_4k": "video/mp4", "audioOnly": "audio/mp4
 _log = log.get(__name__)
 
 
-class _NotYet(Exception):
-    """The fill has not stored everything that the file is made of."""
-
-
 class FileJobs:
     """The handler and what it needs. `work_dir` holds files in the making, cleared by each job itself."""
 
     def __init__(self, db: Database, storage: Storage, work_dir: Path) -> None:
         self._db = db
         self._storage = storage
-        self._work_dir = work_dir
+        self._joiner = Joiner(db, storage, work_dir)
 
     def register(self, registry: Registry) -> None:
         registry.add(additions.FILE_JOB, self.make, retries=RETRIES, on_exhausted=self.give_up)
@@ -57,7 +52,7 @@ class FileJobs:
             return
         try:
             made = await self._made(*found, target)
-        except _NotYet:
+        except NotYet:
             await self._come_back(file_id, waited)
             return
         except SourceFault as fault:
@@ -89,15 +84,10 @@ class FileJobs:
             await self._storage.objects.delete(made[1].key)
 
     async def _made(self, media: Media, file: MadeFile, target: Target | RecordedTarget) -> tuple[MadeFile, File]:
-        self._work_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
-        with tempfile.TemporaryDirectory(prefix="file-", dir=self._work_dir) as name:
-            folder = Path(name)
+        async with self._joiner.folder() as folder:
             out = folder / files.NAMES[file.kind]
-            async with AsyncExitStack() as stack:
-                if isinstance(target, Target):
-                    size = await self._from_plan(stack, target, file.kind, folder, out)
-                else:
-                    size = await self._from_recording(target, file.kind, folder, out)
+            write = self._from_plan if isinstance(target, Target) else self._from_recording
+            size = await write(target, file.kind, folder, out)  # type: ignore[arg-type]
             size_bytes = out.stat().st_size
             key = files.key_of(media.id, file.id, file.kind)
             await self._storage.objects.put_file(key, out)
@@ -111,61 +101,33 @@ class FileJobs:
         )
         return MadeFile(file.id, file.kind, "ready", width, height), shown
 
-    async def _from_plan(
-        self, stack: AsyncExitStack, target: Target, kind: FileKind, folder: Path, out: Path
-    ) -> tuple[int, int] | None:
+    async def _from_plan(self, target: Target, kind: FileKind, folder: Path, out: Path) -> tuple[int, int] | None:
         """The size of the picture in it, if it has one."""
-        sound = next(iter(target.sounds), None)
         videos = [v for v in target.plan.videos if selection.lines_of(v) <= MAX_LINES]
         video = videos[0] if kind == "capped_4k" and videos else None
-        if (video is None) != (kind == "audioOnly") or (video is None and sound is None):
+        # A player of sound alone shows no menu: it gets the first.
+        sounds = target.sounds if kind == "capped_4k" else target.sounds[:1]
+        if (video is None) != (kind == "audioOnly") or (video is None and not sounds):
             raise SourceFault("nothing_to_write", "The media has nothing that this file would hold.")
         wanted: list[tuple[Target, VideoRendition | AudioRendition]] = [] if video is None else [(target, video)]
-        wanted += [] if sound is None else [(sound.target, sound.rendition)]
+        wanted += [(sound.target, sound.rendition) for sound in sounds]
         if all(owner is target and rendition.kind == "copy" for owner, rendition in wanted):
-            source = await stack.enter_async_context(self._storage.sources.open(target.source_key))
             facts = target.plan.video
-            streams = [facts.stream_index] if video is not None and facts is not None else []
-            streams += [] if sound is None else [sound.rendition.stream_index]
-            await join([Part(source, stream) for stream in streams], out)
+            async with self._storage.sources.open(target.source_key) as source:
+                parts = [Part(source, facts.stream_index)] if video is not None and facts is not None else []
+                parts += [Part(source, s.rendition.stream_index, s.rendition.language) for s in sounds]
+                await join(parts, out)
         else:
-            if not all(owner.measured for owner, _ in wanted):
-                raise _NotYet
-            parts = []
-            for k, (owner, rendition) in enumerate(wanted):
-                path = folder / f"{k}.mp4"
-                await self._assemble(owner, rendition.name, path)
-                parts.append(Part(path, 0))
-            await join(parts, out)
+            await self._joiner.planned(wanted, folder, out)
         return None if video is None else (video.width, video.height)
-
-    async def _assemble(self, owner: Target, rendition: str, path: Path) -> None:
-        """What was stored once may have been dropped to make room: then the fill makes it again."""
-        try:
-            await assembling.planned(self._storage.objects, owner, rendition, path)
-        except ServiceFault as fault:
-            if fault.code != assembling.MISSING:
-                raise
-            async with self._db.unit() as tx:
-                await playback.schedule_fill(tx, owner.id)
-            raise _NotYet from fault
 
     async def _from_recording(
         self, target: RecordedTarget, kind: FileKind, folder: Path, out: Path
     ) -> tuple[int, int] | None:
-        recording = target.recording
-        sounds = [a for a in recording.audios if assembling.is_throughout(target, a)]
-        videos = [
-            v for v in recording.videos if selection.lines_of(v) <= MAX_LINES and assembling.is_throughout(target, v)
-        ]
-        best = max(videos, key=lambda v: (v.height, v.kind == "copy"), default=None) if kind == "capped_4k" else None
-        names = [facts.name for facts in (best, *sounds[:1]) if facts is not None]
-        if not names or (best is None) != (kind == "audioOnly"):
+        best = best_picture(target, MAX_LINES) if kind == "capped_4k" else None
+        sounds = sounds_throughout(target)
+        wanted = [facts.name for facts in (best, *sounds[:1]) if facts is not None]
+        if not wanted or (best is None) != (kind == "audioOnly"):
             raise SourceFault("nothing_to_write", "The recording has nothing throughout that this file would hold.")
-        parts = []
-        for k, name in enumerate(names):
-            path = folder / f"{k}.mp4"
-            await assembling.recorded(self._storage.objects, target, name, path)
-            parts.append(Part(path, 0))
-        await join(parts, out)
+        await self._joiner.recorded(target, wanted, folder, out)
         return None if best is None else (best.width, best.height)

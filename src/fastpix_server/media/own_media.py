@@ -9,18 +9,17 @@ Invariant: a media of another workspace does not exist here.
 
 import dataclasses
 import re
-import tempfile
-from collections.abc import Sequence
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
 from fastpix_server.base import errors, log
-from fastpix_server.base.errors import FieldError, ServiceFault, SourceFault
+from fastpix_server.base.errors import FieldError, SourceFault
 from fastpix_server.db.pool import Database, Tx
-from fastpix_server.engine import assemble
+from fastpix_server.engine.plan import AudioRendition, VideoRendition
 from fastpix_server.media import links, store
 from fastpix_server.media.edits import Order
 from fastpix_server.media.fetch_rules import Refused
+from fastpix_server.media.joining import PART_GONE, Joiner, NotYet, best_picture, sounds_throughout
 from fastpix_server.media.model import Media
 from fastpix_server.media.shapes import OWN_MEDIA
 from fastpix_server.media.states import Status
@@ -28,7 +27,7 @@ from fastpix_server.playback import service as playback
 from fastpix_server.playback.model import Target
 from fastpix_server.playback.targets import LiveTarget, RecordedTarget
 from fastpix_server.storage.open import Storage
-from fastpix_server.storage.port import ObjectMissing, ObjectStore
+from fastpix_server.storage.port import ObjectMissing
 
 # How soon to look again at a media that is being made, filled or streamed.
 LOOK_AGAIN_S = 5
@@ -130,7 +129,7 @@ class OwnMedia:
     def __init__(self, db: Database, storage: Storage, work_dir: Path | None = None) -> None:
         self._db = db
         self._objects = storage.objects
-        self._work_dir = work_dir
+        self._joiner = Joiner(db, storage, work_dir)
 
     async def provide(self, media: Media, source_id: str, key: str, *, left_s: float) -> Refused | Later | None:
         """None once the bytes are under `key`. Raises ServiceFault: worth another try."""
@@ -154,73 +153,30 @@ class OwnMedia:
         except ObjectMissing:
             return _GONE
         except SourceFault as fault:
-            return Refused(fault.code, fault.description)
+            return _GONE if fault.code == PART_GONE else Refused(fault.code, fault.description)
         return Later("the live stream is not over")
 
     async def _from_plan(self, target: Target, key: str) -> Later | None:
         if target.plan.edit is None or target.plan.edit.is_whole_file:
             await self._objects.copy(target.source_key, key)
             return None
-        names = [video.name for video in target.plan.videos[:1]] + [audio.name for audio in target.plan.audios]
-        count = target.plan.timeline.segment_count
-        parts = [[target.init_key(name), *(target.segment_key(name, k) for k in range(count))] for name in names]
-        stored = await self._objects.list_sizes(target.place)
-        if any(part not in stored for track in parts for part in track):
-            async with self._db.unit() as tx:
-                await playback.schedule_fill(tx, target.id)
-            return Later("its segments are being made")
-        await self._assemble([parts], key)
+        async with self._joiner.folder() as folder:
+            out = folder / "whole.mp4"
+            wanted: list[tuple[Target, VideoRendition | AudioRendition]]
+            wanted = [(target, video) for video in target.plan.videos[:1]]
+            wanted += [(target, audio) for audio in target.plan.audios]
+            try:
+                await self._joiner.planned(wanted, folder, out)
+            except NotYet:
+                return Later("its segments are being made")
+            await self._objects.put_file(key, out)
         return None
 
     async def _from_recording(self, target: RecordedTarget, key: str) -> None:
-        best = max(target.recording.videos, key=lambda facts: (facts.kind == "copy", facts.height), default=None)
-        names = [facts.name for facts in (best, *target.recording.audios[:1]) if facts is not None]
-        stretches: list[list[list[str]]] = []
-        for stretch in target.recording.stretches:
-            tracks = [track for name in names if (track := stretch.track(name)) is not None]
-            stretches.append(
-                [
-                    [
-                        target.init_key(track.facts.name, stretch.epoch),
-                        *(
-                            target.segment_key(track.facts.name, stretch.first + k)
-                            for k, size in enumerate(track.sizes)
-                            if size
-                        ),
-                    ]
-                    for track in tracks
-                ]
-            )
-        await self._check_joinable(stretches)
-        await self._assemble(stretches, key)
-
-    async def _check_joinable(self, stretches: Sequence[Sequence[Sequence[str]]]) -> None:
-        """Packets are copied, so all stretches must have the headers of the first. Raises SourceFault."""
-        first = [await self._objects.get(track[0]) for track in stretches[0]]
-        for stretch in stretches[1:]:
-            if [await self._objects.get(track[0]) for track in stretch] != first:
-                raise SourceFault(
-                    "recording_changes", "The publisher changed the format between two connections of the recording."
-                )
-
-    async def _assemble(self, stretches: Sequence[Sequence[Sequence[str]]], key: str) -> None:
-        """Stretches of tracks of keys -> one file under `key`. It appears whole or not at all."""
-        if self._work_dir is not None:
-            self._work_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
-        with tempfile.TemporaryDirectory(prefix="assemble-", dir=self._work_dir) as name:
-            folder = Path(name)
-            paths = [
-                [await _written(self._objects, keys, folder / f"{i}-{k}.mp4") for k, keys in enumerate(tracks)]
-                for i, tracks in enumerate(stretches)
-            ]
-            await self._objects.put_file(key, await assemble.assemble(paths, folder))
-
-
-async def _written(objects: ObjectStore, keys: Sequence[str], path: Path) -> Path:
-    try:
-        with path.open("wb") as file:
-            for key in keys:
-                file.write(await objects.get(key))
-    except OSError as error:
-        raise ServiceFault("no_space", "There is no space left to prepare the file.") from error
-    return path
+        names = [facts.name for facts in (best_picture(target), *sounds_throughout(target)[:1]) if facts is not None]
+        if not names:
+            raise SourceFault("recording_changes", "The recording has no rendition throughout.")
+        async with self._joiner.folder() as folder:
+            out = folder / "whole.mp4"
+            await self._joiner.recorded(target, names, folder, out)
+            await self._objects.put_file(key, out)

@@ -1,4 +1,4 @@
-"""Stored segments of one rendition as one local file: what static files are written from.
+"""Stored segments of one rendition as one local file: what files and new media are written from.
 
 Invariants: a file holds every segment of the rendition in order, or an exception says why not; nothing is encoded.
 """
@@ -16,28 +16,46 @@ from fastpix_server.playback.recording import Facts
 from fastpix_server.playback.targets import RecordedTarget
 from fastpix_server.storage.port import ObjectMissing, ObjectStore
 
-MISSING = "segment_missing"  # code of the fault of a stored part that is not there
 _STSD = (b"moov", b"trak", b"mdia", b"minf", b"stbl", b"stsd")
 
 
+class Missing(ServiceFault):
+    """A part is not stored."""
+
+    def __init__(self) -> None:
+        super().__init__("segment_missing", "A stored part of the media is missing.")
+
+
+async def is_stored(objects: ObjectStore, target: Target, rendition: str) -> bool:
+    """Can `planned` be written now?"""
+    stored = await objects.list_sizes(f"{target.place}/{rendition}")
+    return all(key in stored for key in _keys(target, rendition))
+
+
 async def planned(objects: ObjectStore, target: Target, rendition: str, out: Path) -> None:
-    """All segments of a target whose fill is done. Raises ServiceFault when one is missing."""
-    keys = [target.segment_key(rendition, k) for k in range(target.plan.timeline.segment_count)]
-    await _write(out, _read(objects, [target.init_key(rendition), *keys]))
+    """All segments of a target whose fill is done. Raises Missing, and ServiceFault when there is no room."""
+    await _write(out, _read(objects, _keys(target, rendition)))
+
+
+def _keys(target: Target, rendition: str) -> list[str]:
+    count = target.plan.timeline.segment_count
+    return [target.init_key(rendition), *(target.segment_key(rendition, k) for k in range(count))]
 
 
 async def recorded(objects: ObjectStore, target: RecordedTarget, rendition: str, out: Path) -> None:
     """All segments of a recording; its stretches are moved together, as players show them.
 
-    Raises SourceFault where the stretches were encoded differently, or a part is not there in this rendition.
+    Raises SourceFault where the stretches were encoded differently, or one has not this rendition; Missing.
     """
     stretches = target.recording.stretches
     tracks = [stretch.track(rendition) for stretch in stretches]
     if any(track is None for track in tracks):
-        raise SourceFault("not_throughout", "The recording has not this rendition throughout.")
+        raise SourceFault("recording_changes", "The recording has not this rendition throughout.")
     inits = [await _get(objects, target.init_key(rendition, stretch.epoch)) for stretch in stretches]
     if len({_description(init) for init in inits}) > 1:
-        raise SourceFault("not_alike", "The publisher changed the format of the stream, so its parts cannot be joined.")
+        raise SourceFault(
+            "recording_changes", "The publisher changed the format between two connections of the recording."
+        )
     await _write(out, _joined(objects, target, rendition, inits[0]))
 
 
@@ -96,10 +114,13 @@ async def _get(objects: ObjectStore, key: str) -> bytes:
     try:
         return await objects.get(key)
     except ObjectMissing as missing:
-        raise ServiceFault(MISSING, "A stored part of the media is missing.") from missing
+        raise Missing from missing
 
 
 async def _write(out: Path, pieces: AsyncIterator[bytes]) -> None:
-    with out.open("wb") as file:
-        async for piece in pieces:
-            await asyncio.to_thread(file.write, piece)
+    try:
+        with out.open("wb") as file:
+            async for piece in pieces:
+                await asyncio.to_thread(file.write, piece)
+    except OSError as error:
+        raise ServiceFault("no_space", "There is no space left to write the file.") from error

@@ -4,6 +4,7 @@ import asyncio
 import ipaddress
 import json
 import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -336,6 +337,30 @@ async def test_a_sound_is_added_renamed_replaced_and_taken_away(works: Works, tm
     assert kinds[-2:] == ["track.deleted", "updated"]
     with pytest.raises(errors.NotFound):
         await works.delete(media_id, track_id)
+
+
+async def test_an_mp4_holds_every_sound_in_its_language_and_begins_with_the_first(works: Works, tmp_path: Path) -> None:
+    media_id = await works.ready(footage.make("plain"))
+    url = works.serve("german.wav", tone(tmp_path / "a.wav", 440))
+    track_id = await works.add(media_id, url, "audio", "de-AT", "Deutsch")
+    await works.drain()
+    await works.mp4_support(media_id, "audioOnly,capped_4k")
+    for file in (await works.house.find(media_id)).files:
+        await works.file_jobs.make(file.id)
+    # The added sound has to be made first: the MP4 waits for it, the M4A does not.
+    assert [f["status"] for f in (await works.full(media_id))["mp4Support"]] == ["preparing", "ready"]  # type: ignore[attr-defined]
+    await works.fill(track_id)  # the rest is the source's own
+    await works.file_jobs.make((await works.house.find(media_id)).files[0].id, waited=1)
+    mp4, m4a = [await works.stored(media_id, name) for name in ("capped-4k.mp4", "audio.m4a")]
+    assert [languages_of(path) for path in (mp4, m4a)] == [[("und", 1), ("deu", 0)], [("und", 1)]]
+    assert (footage.frame_numbers("-i", str(mp4)) == footage.frame_numbers("-i", str(footage.make("plain")))).all()
+
+
+def languages_of(path: Path) -> list[tuple[str, int]]:
+    """Of each sound its language, and whether players begin with it."""
+    argv = [footage.FFPROBE, "-v", "error", "-select_streams", "a", "-show_streams", "-of", "json", str(path)]
+    streams = json.loads(subprocess.run(argv, check=True, capture_output=True).stdout)["streams"]
+    return [(stream["tags"]["language"], stream["disposition"]["default"]) for stream in streams]
 
 
 @pytest.mark.parametrize(
