@@ -1,5 +1,6 @@
 """Every metric at once, as a tree: `/data/metrics/comparison` (contract 9.5)."""
 
+import asyncio
 import dataclasses
 from typing import Any
 
@@ -104,8 +105,7 @@ _PERCENTILES = (Measurement.MEDIAN, Measurement.P95)
 async def comparison(asking: Rows, selection: Selection) -> list[dict[str, Any]]:
     """One pass over the views. What is unknown is 0: the contract has no null here. Percentiles of more than
     EXACT_MAX_VIEWS views are up to 1/128 too small, the same ones however the views are stored."""
-    selection = await selection.located(asking)
-    is_exact = await _are_few(asking, selection)
+    selection, is_exact = await asyncio.gather(selection.located(asking), _are_few(asking, selection))
     columns = {_column(line): _measured(line, is_exact=is_exact) for line in LINES}
     values = ", ".join(f"{sql} AS {name}" for name, sql in columns.items())
     needs = [need for line in LINES for need in metrics.BY_ID[line.metric].needs]
@@ -119,6 +119,7 @@ async def _are_few(asking: Rows, selection: Selection) -> bool:
     [counted] = await asking.rows(reading.AT_MOST, selection.parameters)
     if counted["rows"] <= EXACT_MAX_VIEWS:
         return True
+    selection = await selection.located(asking)
     [counted] = await asking.rows(f"SELECT count() AS views FROM ({selection.views([])})", selection.parameters)  # noqa: S608
     return bool(counted["views"] <= EXACT_MAX_VIEWS)
 
