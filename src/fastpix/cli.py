@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 GROUP = "fastpix.commands"
 SERVER_PYTHON = (3, 11)
+SERVER_NEEDS = ("sqlalchemy", "procrastinate")  # two that nobody has by chance
 CLIENT = ("upload", "media", "live", "playlist", "key", "data", "webhook", "token", "completion")
 
 
@@ -33,7 +34,7 @@ class InstalledCommands(click.Group):
         point = installed().get(cmd_name)
         if point is None:
             return super().get_command(ctx, cmd_name)
-        if sys.version_info < SERVER_PYTHON:
+        if not has_server():
             return _not_installed(cmd_name)
         try:
             command = point.load()
@@ -61,6 +62,14 @@ def installed() -> "dict[str, metadata.EntryPoint]":
     from importlib import metadata  # slow to load, and not needed to run a command of the client
 
     return {point.name: point for point in metadata.entry_points(group=GROUP)}
+
+
+@functools.cache
+def has_server() -> bool:
+    """Whether what the server needs is here: its own modules always are, since one package carries both."""
+    from importlib.util import find_spec
+
+    return sys.version_info >= SERVER_PYTHON and all(find_spec(name) for name in SERVER_NEEDS)
 
 
 def _not_installed(name: str) -> click.Command:

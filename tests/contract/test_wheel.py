@@ -79,6 +79,15 @@ def test_the_client_and_the_command_line_work_without_the_server(folder: Path) -
         except PlatformNotStarted as fault:
             print(fault)
         cli.main(["--version"], standalone_mode=False)
+        import click
+        context = click.Context(cli.main, info_name="fastpix")
+        for name in cli.CLIENT:
+            assert "Example" in cli.main.get_command(context, name).get_help(context)
+        for words, expected in (["token", "list"], 3), (["up"], 1):  # the API is meant; the server is not there
+            try:
+                cli.main(words)
+            except SystemExit as ended:
+                assert ended.code == expected, (words, ended.code)
         assert not [name for name in sys.modules if name.startswith("fastpix_server")]
     """
     no_answer, tokens, platform, version = run(folder, program).strip().splitlines()

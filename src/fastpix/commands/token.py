@@ -8,7 +8,6 @@ installed, and nothing else can be meant, the API is asked without being told.
 
 from __future__ import annotations
 
-import sys
 from typing import Any
 
 import click
@@ -53,7 +52,7 @@ def _of_the_server(name: str) -> click.Command | None:
     from fastpix import cli
 
     point = cli.installed().get("token")
-    if point is None or sys.version_info < cli.SERVER_PYTHON:
+    if point is None or not cli.has_server():
         return None
     try:
         group = point.load()
