@@ -188,7 +188,7 @@ def breakdown(
     columns = (
         Column(text.label(group_by or "field").upper(), "field", is_flexible=True),
         Column("VIEWS", "views", text.number, is_right=True),
-        Column(metric.upper(), lambda row: measures.written(metric, row.get("value"), measurement), is_right=True),
+        *_value_column(metric, "value", measurement),
     )
     if session.screen.is_terminal and not session.is_json and rows:
         _bars(session, [(row.get("field"), _value(metric, row), measurement) for row in rows], metric)
@@ -196,6 +196,13 @@ def breakdown(
         session.table(rows, columns, nothing="No views")
     if total > len(rows) and rows:
         session.note(f"{len(rows)} of {total}; more with --limit {total}")
+
+
+def _value_column(metric: str, key: str, measurement: str | None) -> tuple[Column, ...]:
+    """None for views, which have a column anyway."""
+    if metric == "views":
+        return ()
+    return (Column(metric.upper(), lambda row: measures.written(metric, row.get(key), measurement), is_right=True),)
 
 
 def _value(metric: str, row: Any) -> Any:
@@ -250,9 +257,7 @@ def timeseries(
     columns = (
         Column("TIME", "intervalTime", text.moment),
         Column("VIEWS", "numberOfViews", text.number, is_right=True),
-        Column(
-            metric.upper(), lambda row: measures.written(metric, row.get("metricValue"), measurement), is_right=True
-        ),
+        *_value_column(metric, "metricValue", measurement),
     )
     session.table(rows, columns, nothing="No views")
 
