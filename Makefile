@@ -25,11 +25,11 @@ test:
 	$(BIN)/pytest -n $(PYTEST_WORKERS) --dist worksteal
 
 soak:
-	@$(MAKE) --no-print-directory -j3 ready
+	@$(MAKE) --no-print-directory -j4 ready
 	HYPOTHESIS_PROFILE=thorough SOAK_ROUNDS=20 $(BIN)/pytest --timeout 3600 tests/faults tests/unit
 
 # Wheels, Debian packages and the players come from three places: `make -j` fetches them at the same time.
-ready: $(VENV)/.test $(VENV)/.peers $(VENV)/.web
+ready: $(VENV)/.test $(VENV)/.peers $(VENV)/.web $(VENV)/.compiled
 
 # The players of the player page, pinned by web/package-lock.json; nothing is loaded from elsewhere at run time.
 web: $(VENV)/.web
@@ -65,6 +65,11 @@ $(VENV)/.test: pyproject.toml | $(BIN)/python
 $(VENV)/.web: web/package-lock.json | $(BIN)/python
 	PYTHONPATH=src $(BIN)/python -m fastpix_server.edge.web_build
 	touch $@
+
+# The bytecode of the tests and of all that they import, made once instead of by each test process.
+$(VENV)/.compiled: | $(VENV)/.test
+	@$(BIN)/pytest --collect-only -qq >/dev/null 2>&1 || true
+	@touch $@
 
 # A browser, publishers and a proxy that are not ours. Where one is missing, its tests skip and say so.
 $(VENV)/.peers: tests/install_peers.sh | $(BIN)/python

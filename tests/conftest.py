@@ -13,7 +13,7 @@ import pytest
 from httpx._config import DEFAULT_TIMEOUT_CONFIG
 from tests.analytics_role import AnalyticsRole
 from tests.databases import Databases
-from tests.running_platform import RunningPlatform
+from tests.running_platform import SHARED, RunningPlatform
 
 from fastpix_server.app.postgres import EmbeddedPostgres
 from fastpix_server.base import log
@@ -95,7 +95,29 @@ def platform() -> Iterator[RunningPlatform]:
     running = RunningPlatform(folder, FASTPIX_HTTP_WORKERS="2")
     try:
         running.start()
+        SHARED["platform"] = running
         yield running
     finally:
         running.stop()
         shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    for name in _platforms_of(item):
+        if not SHARED[name].is_running:
+            SHARED[name].start_elsewhere()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> Iterator[None]:
+    """A platform that nobody asks takes a tenth of a processor: it stands still until its next folder of tests."""
+    yield
+    if nextitem is None or nextitem.path.parent != item.path.parent:
+        for name, running in SHARED.items():
+            if name not in _platforms_of(nextitem):
+                running.stop()
+
+
+def _platforms_of(item: pytest.Item | None) -> set[str]:
+    return SHARED.keys() & set(getattr(item, "fixturenames", ()))

@@ -13,6 +13,9 @@ from pathlib import Path
 import httpx
 import psutil
 
+# Those of the session that have been started, by the name of their fixture.
+SHARED: dict[str, "RunningPlatform"] = {}
+
 READY_TIMEOUT_S = 90  # a busy machine of two cores; an idle one takes three
 STOP_TIMEOUT_S = 60  # ten are promised to a machine that does nothing else
 
@@ -33,24 +36,28 @@ class RunningPlatform:
 
     def __init__(self, folder: Path, **environ: str) -> None:
         self.data_dir = folder / "data"
-        self.port = free_port()
-        self.base_url = f"http://127.0.0.1:{self.port}"
-        self.rtmp_port, self.rtmps_port, self.srt_port = free_port(), free_port(), free_port()
         self.log_path = folder / "platform.log"
         self._environ = clean_environ(
             FASTPIX_DATA_DIR=str(self.data_dir),
-            FASTPIX_HTTP_PORT=str(self.port),
             FASTPIX_FETCH_ALLOW_CIDRS="127.0.0.0/8",
             FASTPIX_HTTP_WORKERS="1",
-            FASTPIX_RTMP_PORT=str(self.rtmp_port),
-            FASTPIX_RTMPS_PORT=str(self.rtmps_port),
-            FASTPIX_SRT_PORT=str(self.srt_port),
             # Tests poll, and share one access token; the limit itself has tests of its own.
             FASTPIX_RATE_LIMIT_PER_S="1000",
             FASTPIX_RATE_LIMIT_BURST="1000",
         )
+        self._choose_ports()
         self._environ.update(environ)
         self.process: subprocess.Popen[bytes]
+
+    def _choose_ports(self) -> None:
+        self.port, self.rtmp_port, self.rtmps_port, self.srt_port = (free_port() for _ in range(4))
+        self.base_url = f"http://127.0.0.1:{self.port}"
+        self._environ.update(
+            FASTPIX_HTTP_PORT=str(self.port),
+            FASTPIX_RTMP_PORT=str(self.rtmp_port),
+            FASTPIX_RTMPS_PORT=str(self.rtmps_port),
+            FASTPIX_SRT_PORT=str(self.srt_port),
+        )
 
     @property
     def username(self) -> str:
@@ -63,6 +70,10 @@ class RunningPlatform:
     @property
     def credentials(self) -> dict[str, str]:
         return dict(json.loads((self.data_dir / "credentials.json").read_text()))
+
+    @property
+    def is_running(self) -> bool:
+        return self.process.poll() is None
 
     def launch(self) -> "subprocess.Popen[bytes]":
         """Starts it without waiting."""
@@ -81,6 +92,11 @@ class RunningPlatform:
     def start(self) -> None:
         self.launch()
         self.wait_until_ready()
+
+    def start_elsewhere(self) -> None:
+        """After a long stop: the ports may be somebody else's by now."""
+        self._choose_ports()
+        self.start()
 
     def wait_until_ready(self, timeout_s: float = READY_TIMEOUT_S) -> None:
         deadline = time.monotonic() + timeout_s

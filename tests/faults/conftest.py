@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.running_platform import RunningPlatform
+from tests.running_platform import SHARED, RunningPlatform
 
 
 @pytest.fixture(scope="session")
@@ -14,6 +14,7 @@ def unlucky() -> Iterator[RunningPlatform]:
     place = Path(tempfile.mkdtemp(prefix="fastpix-faults-"))
     running = RunningPlatform(place, FASTPIX_HTTP_WORKERS="2", FASTPIX_BEACON_RATE_PER_S="0")
     running.start()
+    SHARED["unlucky"] = running
     yield running
     running.stop()
     shutil.rmtree(place, ignore_errors=True)
