@@ -2,9 +2,9 @@
 and reading them by ranges, against nginx with the same file.
 
 A file is written at once where its renditions are the source's own, and from stored segments otherwise. Both are
-measured: the first with nearly ten minutes whose top rung is copied (H.264 with a key frame each 2 s, and AAC) while the
-background fills the other rungs, the second with a minute of the same that is capped below its size, and after its fill
-has ended: waiting for the fill is another figure. With the fill turned off, the second would never come.
+measured: the first with nearly ten minutes whose top rung is copied (H.264 with a key frame each 2 s, and AAC), while
+the background fills the other rungs; the second with a minute of the same that is capped below its size, and after its
+fill has ended: waiting for the fill is another figure. With the fill turned off, the second would never come.
 """
 
 import random

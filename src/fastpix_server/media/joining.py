@@ -51,7 +51,11 @@ class Joiner:
         self, wanted: Sequence[tuple[Target, VideoRendition | AudioRendition]], folder: Path, out: Path
     ) -> None:
         """Renditions and the targets that make them, the picture first. Raises NotYet and MediaFault."""
-        lacking = [target for target, one in wanted if not await assembling.is_stored(self._objects, target, one.name)]
+        lacking = [
+            target
+            for target, one in wanted
+            if one.kind == "encode" and not await assembling.is_stored(self._objects, target, one.name)
+        ]
         if lacking:
             await self._ask_for_fill(lacking)
             raise NotYet
