@@ -219,7 +219,7 @@ async def test_a_file_is_joined_from_segments_once_the_fill_has_made_them(works:
         assert [tuple(row) for row in later] == [(4, True)] * 2
     await works.fill(media_id)
     target = await works.target(media_id)
-    dropped = target.segment_key(target.plan.videos[0].name, 1)
+    dropped = target.segment_key(target.plan.audios[0].name, 1)  # the picture is the source's own
     await works.storage.objects.delete(dropped)  # as the cache does, to make room
     await works.file_jobs.make(waiting[0], waited=4)
     assert {f["status"] for f in (await works.full(media_id))["mp4Support"]} == {"preparing"}
