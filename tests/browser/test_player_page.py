@@ -27,9 +27,13 @@ class Watching:
         self.page = page
         self.problems: list[str] = []
         self.hosts: set[str] = set()
+        self.pending: set[str] = set()  # asked for, and not answered yet
         page.on("pageerror", lambda error: self.problems.append(str(error)))
         page.on("console", lambda message: self.problems.append(message.text) if message.type == "error" else None)
         page.on("request", lambda request: self.hosts.add(request.url.split("/")[2]))
+        page.on("request", lambda request: self.pending.add(request.url))
+        page.on("requestfinished", lambda request: self.pending.discard(request.url))
+        page.on("requestfailed", lambda request: self.pending.discard(request.url))
 
     async def state(self) -> dict[str, Any]:
         text = await self.page.evaluate(
@@ -37,7 +41,8 @@ class Watching:
                  state: p.state, log: p.log, firstFrameMs: p.firstFrameMs, time: v.currentTime, duration: v.duration,
                  paused: v.paused, width: v.videoWidth, height: v.videoHeight, quality: p.quality,
                  frames: v.getVideoPlaybackQuality().totalVideoFrames,
-                 gaps: v.buffered.length, error: v.error && v.error.message }) }"""
+                 gaps: v.buffered.length, ready: v.readyState, seeking: v.seeking, isBuffering: p.impl?.isBuffering?.(),
+                 parts: p.impl?.getBufferedInfo?.(), error: v.error && v.error.message }) }"""
         )
         return json.loads(text)  # type: ignore[no-any-return]
 
@@ -50,7 +55,7 @@ class Watching:
                 polling=50,
             )
         except Exception as error:
-            raise AssertionError(f"{condition}: {await self.state()} {self.problems}") from error
+            raise AssertionError(f"{condition}: {await self.state()} {self.problems} {self.pending}") from error
 
     async def do(self, script: str) -> Any:
         return await self.page.evaluate(f"async () => {{ const p = window.fastpixPlayer, v = p.video; {script} }}")

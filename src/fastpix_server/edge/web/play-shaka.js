@@ -4,6 +4,8 @@
 
 // The seek range already ends where the manifest says that players should be.
 const LIVE_EDGE_S = 6;
+// Of what is loaded, when another track is chosen.
+const KEPT_S = 2;
 
 window.fastpixEngine = {
   name: "shaka",
@@ -60,11 +62,13 @@ window.fastpixEngine = {
       })),
       setQuality(index) {
         player.configure({ abr: { enabled: index < 0 } });
-        if (index >= 0) player.selectVariantTrack(variants()[index], /* clearBuffer */ true, /* safeMargin */ 2);
+        if (index >= 0) player.selectVariantTrack(variants()[index], /* clearBuffer */ true, KEPT_S);
       },
       audios: () => player.getAudioTracks().map((track, index) => ({ index, label: track.label || track.language, isActive: track.active })),
+      // What plays now stays for a moment: with an emptied buffer Shaka seeks to where it is, breaks off the loading of
+      // the new header, and never asks for it again.
       setAudio(index) {
-        player.selectAudioTrack(player.getAudioTracks()[index]);
+        player.selectAudioTrack(player.getAudioTracks()[index], KEPT_S);
       },
       texts: () => player.getTextTracks().map((track, index) => ({ index, label: track.label || track.language, isActive: track.active })),
       // -1 is off.
