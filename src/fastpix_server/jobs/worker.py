@@ -20,13 +20,11 @@ from psycopg_pool import PoolTimeout
 
 from fastpix_server.base import log
 from fastpix_server.jobs import attempts
+from fastpix_server.jobs.alive import HEARTBEAT_S, STALLED_AFTER_S
 from fastpix_server.jobs.registry import Job, Periodic, Registry
 
 _log = log.get(__name__)
 
-HEARTBEAT_S = 3.0
-# Two heartbeats and a little: one lost beat is no death.
-STALLED_AFTER_S = 7.0
 _SWEEP_S = 1.5
 # NOTIFY wakes us; the poll finds retries that fell due, and the rare job whose notification crossed a fetch.
 _POLL_S = 2.0
