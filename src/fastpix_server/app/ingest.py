@@ -71,7 +71,7 @@ class Listeners:
     async def _open(self) -> dict[str, int]:
         from fastpix_server.edge.origin import create_origin, serve
         from fastpix_server.edge.whip_hop import origin_routes
-        from fastpix_server.ingest.whip import Whip
+        from fastpix_server.ingest.whip_late import LateWhip
         from fastpix_server.live.house import House
         from fastpix_server.live.srt_keys import SrtKeyTable
 
@@ -79,7 +79,7 @@ class Listeners:
         house = House(platform.db, platform.listener, platform.storage.objects, make_push=wiring.make_push(platform))
         keys = SrtKeyTable(platform.db, platform.listener)
         await platform.listener.start()
-        whip = Whip(house, announce=settings.whip_announce)
+        whip = LateWhip(house, announce=settings.whip_announce)
         origin = create_origin(house, wiring.make_origin_auth(platform), origin_routes(whip))
         runner, port = await _serve(lambda number: serve(origin, settings.origin_host, number), platform.settings)
         self._closing.push_async_callback(runner.cleanup)
