@@ -12,7 +12,7 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
-from fastpix_server.app import wiring
+from fastpix_server.app import children, wiring
 from fastpix_server.app.settings import Settings
 from fastpix_server.app.wiring import Platform
 from fastpix_server.base import log
@@ -34,7 +34,18 @@ def run(settings: Settings) -> None:
     """Blocks until SIGTERM or SIGINT."""
     import uvloop
 
+    _preload()
+    children.until_told()
     uvloop.run(_run(settings))
+
+
+def _preload() -> None:
+    """What the listeners will ask for: loaded while the database starts, not after."""
+    import fastpix_server.edge.origin
+    import fastpix_server.edge.whip_hop
+    import fastpix_server.ingest.rtmp_server
+    import fastpix_server.live.house
+    import fastpix_server.live.push  # noqa: F401
 
 
 async def _run(settings: Settings) -> None:

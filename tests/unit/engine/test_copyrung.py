@@ -11,7 +11,7 @@ import pytest
 from tests import footage
 
 from fastpix_server.base.errors import ServiceFault, SourceFault
-from fastpix_server.engine import boxes, copy_verdict, copyrung
+from fastpix_server.engine import boxes, copy_verdict
 from fastpix_server.engine.copyrung import CopySource, judge
 from fastpix_server.engine.plan import Plan, make_plan
 from fastpix_server.engine.probe import probe
