@@ -124,7 +124,7 @@ class RunningPlatform:
             command = child.cmdline()
             if name == "postgres" and command and command[0].endswith("/postgres"):
                 return child
-            if command[-2:] == ["fastpix_server.app", name]:
+            if "fastpix_server.app" in command and command[-1] == name:
                 return child
         raise AssertionError(f"no role {name}")
 

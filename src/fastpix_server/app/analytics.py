@@ -151,11 +151,13 @@ class Server:
         """Soon after start, and after each burst."""
         idle_s = 2.0
         while True:
-            await asyncio.sleep(idle_s)
-            if not self._is_resting and time.monotonic() - self._used_at >= idle_s:
+            left_s = idle_s - (time.monotonic() - self._used_at)
+            if left_s > 0 or self._is_resting:
+                await asyncio.sleep(left_s if left_s > 0 else idle_s)
+            else:
                 await asyncio.get_running_loop().run_in_executor(self._pool, self._engine.rest)
                 self._is_resting = True
-            idle_s = REST_AFTER_S
+                idle_s = REST_AFTER_S
 
     async def _ping(self, _request: web.Request) -> web.Response:
         return web.Response(text="Ok.\n")

@@ -9,13 +9,13 @@ import ctypes
 import dataclasses
 import os
 import re
-import sys
 import threading
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from fastpix_server.base import errors
+from fastpix_server.base.imports import hidden
 from fastpix_server.views import clickhouse
 
 # Two heavy queries already fill a small machine; the rest are inserts and short ones.
@@ -124,13 +124,8 @@ class Engine:
 def _library() -> Any:
     """Half a gigabyte: only the role that runs it may import it. It would import libraries for data frames too, which
     take 17 MB and are of no use for bytes; it does without what is not there."""
-    hidden = [name for name in ("numpy", "pandas", "pyarrow") if name not in sys.modules]
-    sys.modules.update(dict.fromkeys(hidden))  # type: ignore[arg-type]  # None: "no such module"
-    try:
+    with hidden("numpy", "pandas", "pyarrow"):
         import chdb.state.sqlitelike as library
-    finally:
-        for name in hidden:
-            del sys.modules[name]
     return library
 
 

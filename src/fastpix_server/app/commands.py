@@ -90,13 +90,24 @@ def analytics() -> None:
 @click.command(epilog="\b\nExample:\n  $ fastpix migrate")
 def migrate() -> None:
     """Bring the database to the newest schema and make the first workspace."""
+    _migrate()
+
+
+@click.command()
+def prepare() -> None:
+    """The same for the embedded server, where the database itself may be missing."""
+    _migrate(creates=True)
+
+
+def _migrate(*, creates: bool = False) -> None:
     import asyncio
 
     with _spoken_errors():
         settings = _start("migrate")
-        from fastpix_server.app import migration
+        from fastpix_server.app import children, migration
 
-        asyncio.run(migration.run(settings))
+        children.until_told()
+        asyncio.run(migration.run(settings, creates=creates))
 
 
 @click.command(epilog="\b\nExample:\n  $ fastpix credentials > platform.json")

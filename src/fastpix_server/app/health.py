@@ -13,12 +13,11 @@ from typing import TYPE_CHECKING
 import msgspec
 import prometheus_client
 import prometheus_client.multiprocess
-from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
 
 from fastpix_server.base import errors, log
 from fastpix_server.db import migrate
-from fastpix_server.jobs.worker import STALLED_AFTER_S
+from fastpix_server.jobs import alive
 from fastpix_server.live import ingests
 from fastpix_server.media import storage
 from fastpix_server.storage.port import StorageError
@@ -97,14 +96,7 @@ class Endpoints:
                 checks["database"] = True
                 checks["migrations"] = await migrate.is_at_head(tx)
                 if checks["migrations"]:
-                    heard = await tx.execute(
-                        text(
-                            "select exists (select from procrastinate_workers"
-                            " where last_heartbeat > now() - make_interval(secs => :age_s))"
-                        ),
-                        {"age_s": STALLED_AFTER_S},
-                    )
-                    checks["worker"] = bool(heard.scalar_one())
+                    checks["worker"] = await alive.has_worker(tx)
             if self._expects_ingest:
                 checks["ingest"] = bool(checks["migrations"] and await ingests.living(self._platform.db))
         except errors.Unavailable:

@@ -213,6 +213,7 @@ def serve(settings: Settings, families: frozenset[Family]) -> None:
     from granian.server import MPServer
 
     _preload(families)
+    children.until_told()
     server = MPServer(
         "fastpix",
         address=settings.http.host,

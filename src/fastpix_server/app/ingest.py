@@ -12,7 +12,7 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
-from fastpix_server.app import wiring
+from fastpix_server.app import children, wiring
 from fastpix_server.app.settings import Settings
 from fastpix_server.app.wiring import Platform
 from fastpix_server.base import log
@@ -34,7 +34,18 @@ def run(settings: Settings) -> None:
     """Blocks until SIGTERM or SIGINT."""
     import uvloop
 
+    _preload()
+    children.until_told()
     uvloop.run(_run(settings))
+
+
+def _preload() -> None:
+    """What the listeners will ask for: loaded while the database starts, not after."""
+    import fastpix_server.edge.origin
+    import fastpix_server.edge.whip_hop
+    import fastpix_server.ingest.rtmp_server
+    import fastpix_server.live.house
+    import fastpix_server.live.push  # noqa: F401
 
 
 async def _run(settings: Settings) -> None:
@@ -71,7 +82,7 @@ class Listeners:
     async def _open(self) -> dict[str, int]:
         from fastpix_server.edge.origin import create_origin, serve
         from fastpix_server.edge.whip_hop import origin_routes
-        from fastpix_server.ingest.whip import Whip
+        from fastpix_server.ingest.whip_late import LateWhip
         from fastpix_server.live.house import House
         from fastpix_server.live.srt_keys import SrtKeyTable
 
@@ -79,7 +90,7 @@ class Listeners:
         house = House(platform.db, platform.listener, platform.storage.objects, make_push=wiring.make_push(platform))
         keys = SrtKeyTable(platform.db, platform.listener)
         await platform.listener.start()
-        whip = Whip(house, announce=settings.whip_announce)
+        whip = LateWhip(house, announce=settings.whip_announce)
         origin = create_origin(house, wiring.make_origin_auth(platform), origin_routes(whip))
         runner, port = await _serve(lambda number: serve(origin, settings.origin_host, number), platform.settings)
         self._closing.push_async_callback(runner.cleanup)

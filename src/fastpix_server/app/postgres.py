@@ -23,8 +23,6 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import IO
 
-import psycopg
-
 from fastpix_server.app import children
 from fastpix_server.base import errors, log
 
@@ -52,6 +50,7 @@ _SETTINGS: Mapping[str, str] = {
     # Nobody replicates from the embedded server; a cluster brings its own PostgreSQL.
     "wal_level": "minimal",
     "max_wal_senders": "0",
+    "max_logical_replication_workers": "0",
     "max_wal_size": "512MB",
     "jit": "off",
     "log_min_messages": "warning",
@@ -114,9 +113,7 @@ class EmbeddedPostgres:
 
     def ensure_database(self, name: str = "fastpix") -> None:
         """Creates the database at the first start."""
-        with psycopg.connect(self.url("postgres"), autocommit=True) as connection:
-            if connection.execute("select 1 from pg_database where datname = %s", [name]).fetchone() is None:
-                connection.execute(psycopg.sql.SQL("create database {}").format(psycopg.sql.Identifier(name)))
+        ensure_database(self.url(name))
 
     @staticmethod
     def _end(process: subprocess.Popen[bytes], timeout_s: float) -> None:
@@ -197,13 +194,20 @@ class EmbeddedPostgres:
         while True:
             if self.process.poll() is not None:
                 raise PostgresFault(f"PostgreSQL ended at once; its last words are in {self.home / 'log'}.")
-            try:
-                with psycopg.connect(self.url("postgres"), connect_timeout=2):
-                    return
-            except psycopg.OperationalError as fault:
-                if time.monotonic() > deadline:
-                    raise PostgresFault(f"PostgreSQL did not answer within {START_TIMEOUT_S} s.") from fault
-                time.sleep(0.02)
+            if self._says_ready(self.process.pid):
+                return
+            if time.monotonic() > deadline:
+                raise PostgresFault(f"PostgreSQL was not ready within {START_TIMEOUT_S} s.")
+            time.sleep(0.02)
+
+    def _says_ready(self, pid: int) -> bool:
+        """As pg_ctl asks: the server's pid file has its state in line 8. A connection would need a driver, which the
+        supervisor would keep in memory for this one question."""
+        try:
+            lines = (self.data / "postmaster.pid").read_text().splitlines()
+        except FileNotFoundError:
+            return False
+        return len(lines) >= 8 and lines[0].strip() == str(pid) and lines[7].strip() == "ready"
 
     def _in_child(self) -> Callable[[], None]:
         become, tie = self._become, children.die_with_parent(signal.SIGINT)
@@ -235,6 +239,18 @@ class EmbeddedPostgres:
             os.setuid(account.pw_uid)
 
         return run
+
+
+def ensure_database(url: str) -> None:
+    """Creates the database that `url` names, on its server, unless it is there."""
+    # Here, because the supervisor runs a server and asks it nothing: it does without the driver.
+    import psycopg
+    from psycopg.conninfo import conninfo_to_dict
+
+    name = str(conninfo_to_dict(url)["dbname"])
+    with psycopg.connect(url, dbname="postgres", autocommit=True) as connection:
+        if connection.execute("select 1 from pg_database where datname = %s", [name]).fetchone() is None:
+            connection.execute(psycopg.sql.SQL("create database {}").format(psycopg.sql.Identifier(name)))
 
 
 def find_binaries() -> Path:

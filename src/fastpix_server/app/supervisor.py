@@ -112,22 +112,27 @@ class Supervisor:
                 await self._drain()
 
     async def _start(self) -> None:
+        """Every process is started at once: they load their modules while the database starts, and then wait for it."""
         if not self._settings.database_url:
             self._postgres = EmbeddedPostgres(self._settings.data_dir / "postgres")
-            self._launch_database()
-            await asyncio.to_thread(self._postgres.wait_ready)
-            await asyncio.to_thread(self._postgres.ensure_database)
         self._environ = role_environ(
             self._settings, self._postgres.url() if self._postgres else None, self._analytics_url
         )
-        await self._migrate()
+        # In a process of its own: its libraries are not ours to keep in memory.
+        migrating = self._spawn("prepare" if self._postgres else "migrate", held=True)
+        for role in self._roles:
+            self._launch(role, held=role is not self._analytics)  # which asks no other
+        if self._postgres is not None:
+            self._launch_database()
+            await asyncio.to_thread(self._postgres.wait_ready)
+        await self._migrate(migrating)
         if not self._signals:
             for role in self._roles:
-                self._launch(role)
+                if role.process is not None:
+                    _tell(role.process)
 
-    async def _migrate(self) -> None:
-        """In a process of its own: its libraries are not ours to keep in memory."""
-        process = self._spawn("migrate")
+    async def _migrate(self, process: subprocess.Popen[bytes]) -> None:
+        _tell(process)
         try:
             code = await asyncio.to_thread(process.wait, MIGRATE_TIMEOUT_S)
         except subprocess.TimeoutExpired:
@@ -183,16 +188,19 @@ class Supervisor:
         self._database.started_at = time.monotonic()
         _log.debug("role_started", name="postgres", pid=self._postgres.process.pid if self._postgres.process else None)
 
-    def _launch(self, role: Role) -> None:
-        role.process = self._spawn(role.name)
+    def _launch(self, role: Role, *, held: bool = False) -> None:
+        role.process = self._spawn(role.name, held=held)
         role.started_at = time.monotonic()
         _log.debug("role_started", name=role.name, pid=role.process.pid)
 
-    def _spawn(self, name: str) -> subprocess.Popen[bytes]:
-        """In a session of its own: Ctrl-C reaches us alone, and we stop the children in order."""
+    def _spawn(self, name: str, *, held: bool = False) -> subprocess.Popen[bytes]:
+        """In a session of its own: Ctrl-C reaches us alone, and we stop the children in order.
+
+        A held one begins when it is told to.
+        """
         return subprocess.Popen(
-            [sys.executable, "-m", "fastpix_server.app", name],
-            stdin=subprocess.DEVNULL,
+            [sys.executable, "-m", "fastpix_server.app", *(["--held"] if held else []), name],
+            stdin=subprocess.PIPE if held else subprocess.DEVNULL,
             env=self._environ,
             start_new_session=True,
             preexec_fn=children.die_with_parent(),
@@ -235,6 +243,14 @@ class Supervisor:
     def _on_stop_signal(self) -> None:
         self._signals += 1
         self._wake.set()
+
+
+def _tell(process: subprocess.Popen[bytes]) -> None:
+    """A held child begins; one that is dead is found out elsewhere."""
+    if process.stdin is not None:
+        with contextlib.suppress(OSError):
+            process.stdin.write(b"begin\n")
+            process.stdin.close()
 
 
 def own_analytics_url() -> str:

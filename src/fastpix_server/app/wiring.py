@@ -56,8 +56,6 @@ async def open_platform(settings: Settings, *, pool_size: int) -> AsyncIterator[
     from fastpix_server.engine import binaries
     from fastpix_server.media import links
     from fastpix_server.playback import content_keys
-    from fastpix_server.views.alerts import service as alerts
-    from fastpix_server.webhooks import service as webhooks
 
     url = require_database_url(settings)
     links.configure(settings.urls.images or settings.urls.public, settings.urls.stream or settings.urls.public)
@@ -65,8 +63,6 @@ async def open_platform(settings: Settings, *, pool_size: int) -> AsyncIterator[
     secrets.prepare_folder(settings.data_dir)
     keys = secrets.load_keys(settings)
     content_keys.configure(keys)
-    alerts.configure(keys)
-    webhooks.configure(keys)
     s3 = {name: value.reveal() for name, value in settings.s3.items()}
     storage = open_store(settings.storage_url, s3, settings.data_dir / "work")
     db = await Database.open(url, size=pool_size)
@@ -84,6 +80,7 @@ def make_api(platform: Platform) -> "ASGIApp":
     from fastpix_server.api.app import create_api
     from fastpix_server.api.context import ApiContext
 
+    _give_keys(platform)
     settings = platform.settings
     app = create_api(
         ApiContext(
@@ -231,6 +228,7 @@ def make_courier(platform: Platform) -> "Courier":
     async def name_of(tx: Tx, workspace_id: str) -> str:
         return (await access.get_workspace(tx, workspace_id)).name
 
+    _give_keys(platform)
     policy = AddressPolicy(platform.settings.fetch.allow_cidrs)
     post = None
     if platform.settings.faults:
@@ -238,6 +236,15 @@ def make_courier(platform: Platform) -> "Courier":
 
         post = faults.FaultyPost(policy, faults.Switches(platform.settings.faults))
     return Courier(platform.db, platform.listener, policy, name_of, post=post)
+
+
+def _give_keys(platform: Platform) -> None:
+    """To the rooms that seal; ingest has none of them, and so no pydantic."""
+    from fastpix_server.views.alerts import service as alerts
+    from fastpix_server.webhooks import service as webhooks
+
+    alerts.configure(platform.keys)
+    webhooks.configure(platform.keys)
 
 
 def _may_prepare(settings: Settings) -> Callable[[str], None] | None:
@@ -269,6 +276,7 @@ def make_registry(platform: Platform, maker: "SegmentMaker") -> "Registry":
     from fastpix_server.views.tables import TableOptions
     from fastpix_server.webhooks.jobs import WebhookJobs
 
+    _give_keys(platform)
     registry = Registry()
     settings = platform.settings
     work_dir = settings.data_dir / "work"

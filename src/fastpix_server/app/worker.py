@@ -9,7 +9,7 @@ import contextlib
 import os
 import signal
 
-from fastpix_server.app import wiring
+from fastpix_server.app import children, wiring
 from fastpix_server.app.settings import Settings
 from fastpix_server.base import log
 from fastpix_server.jobs.worker import Worker
@@ -27,7 +27,19 @@ def run(settings: Settings) -> None:
     import uvloop
 
     os.nice(_NICE)
+    _preload()
+    children.until_told()
     uvloop.run(_run(settings))
+
+
+def _preload() -> None:
+    """What the registry of jobs will ask for: loaded while the database starts, not after."""
+    import fastpix_server.live.clips
+    import fastpix_server.media.jobs
+    import fastpix_server.media.track_jobs
+    import fastpix_server.playback.worker
+    import fastpix_server.views.alerts.jobs
+    import fastpix_server.webhooks.courier  # noqa: F401
 
 
 async def _run(settings: Settings) -> None:

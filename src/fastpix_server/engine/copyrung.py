@@ -21,58 +21,17 @@ from fastpix_server.base.errors import ServiceFault, SourceFault
 from fastpix_server.engine import copybox, mp4
 from fastpix_server.engine.boxes import BoxError
 from fastpix_server.engine.cadence import is_on_grid
+from fastpix_server.engine.copy_verdict import CopyAudio, CopyVerdict, CopyVideo
 from fastpix_server.engine.source import AudioFacts, Source, VideoFacts
 from fastpix_server.engine.timeline import AAC_FRAME_SAMPLES, AudioRendition, Plan, Timeline, VideoRendition
 
 AUDIO_RATES_HZ = (44100, 48000)  # every browser plays these; the rest is resampled
-AUDIO_SHORTFALL_FRAMES = 3  # players bridge 64 ms of missing sound at the very end
 PRIMING_FRAMES = 3  # encoders put one to three frames before the first audible one; they settle the decoder
 NAL_SEARCH_BYTES = 64 * 1024  # the first slice comes after parameter sets and messages, which are small
 MAX_SEGMENT_BYTES = 128 << 20  # 8 s at 128 Mb/s, far above any tier's cap
 
 _IDR, _OTHER_SLICE = 5, 1
 _PROFILES = (66, 77, 100)  # Baseline, Main, High
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class CopyVideo:
-    """Where the source's picture may be cut: grid frames of clean IDR pictures, and the bytes stored before each."""
-
-    width: int
-    height: int
-    codec: str
-    cut_frames: tuple[int, ...]
-    cut_bytes: tuple[int, ...]
-    total_bytes: int
-    frames: int
-
-    def segment_bytes(self, cuts: Sequence[int]) -> list[int] | None:
-        """Sizes of the segments between `cuts` (the last is the end), or None when one of them is no clean cut."""
-        known = dict(zip(self.cut_frames, self.cut_bytes, strict=True))
-        if cuts[-1] != self.frames or any(cut not in known for cut in cuts[:-1]):
-            return None
-        ends = [*(known[cut] for cut in cuts[:-1]), self.total_bytes]
-        return [b - a for a, b in itertools.pairwise(ends)]
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class CopyAudio:
-    stream_index: int
-    sample_rate_hz: int
-    channels: int
-    bitrate_bps: int
-    frames: int  # AAC frames from time 0 on
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class CopyVerdict:
-    """What of a source could be served as it is. The plan decides whether it is."""
-
-    video: CopyVideo | None
-    audios: tuple[CopyAudio, ...]
-
-    def audio(self, stream_index: int) -> CopyAudio | None:
-        return next((a for a in self.audios if a.stream_index == stream_index), None)
 
 
 def judge(path: Path, source: Source) -> CopyVerdict | None:

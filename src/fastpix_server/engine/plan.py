@@ -11,7 +11,7 @@ from fractions import Fraction
 from fastpix_server.base.errors import SourceFault
 from fastpix_server.engine import cuts as cutting
 from fastpix_server.engine import ladder
-from fastpix_server.engine.copyrung import AUDIO_SHORTFALL_FRAMES, CopyVerdict, CopyVideo
+from fastpix_server.engine.copy_verdict import AUDIO_SHORTFALL_FRAMES, CopyVerdict, CopyVideo
 from fastpix_server.engine.plan_json import revision_of
 from fastpix_server.engine.source import AudioFacts, Source, VideoFacts
 from fastpix_server.engine.timeline import (

@@ -13,7 +13,7 @@ from fastpix_server.base.errors import SourceFault
 from fastpix_server.engine import cuts as cutting
 from fastpix_server.engine import ladder
 from fastpix_server.engine import plan as planning
-from fastpix_server.engine.copyrung import CopyVerdict, CopyVideo
+from fastpix_server.engine.copy_verdict import CopyVerdict, CopyVideo
 from fastpix_server.engine.edit import SILENT, Edit, Lender, Piece
 from fastpix_server.engine.edit_list import Stretch
 from fastpix_server.engine.plan import AAC_FRAME_SAMPLES, AUDIO_RATE_HZ, Plan, Timeline

@@ -16,7 +16,6 @@ from fastpix_server.base.errors import ServiceFault, SourceFault
 from fastpix_server.engine import command
 from fastpix_server.engine.edit import Piece
 from fastpix_server.engine.framing import composed, fitted, mark_inputs, plan_marks
-from fastpix_server.engine.key_pictures import Wanted, clips
 from fastpix_server.engine.pictures import COLOURS, ENCODERS
 from fastpix_server.engine.plan import Plan
 from fastpix_server.engine.run import run
@@ -213,6 +212,9 @@ async def _sought(plan: Plan, files: Sequence[Path], shown: Layout) -> list[byte
 async def _from_keys(plan: Plan, files: Sequence[Path], shown: Layout, at: Sequence[Place]) -> list[bytes]:
     """The tiles of key frames that need no seeking; the others are empty."""
     tiles = [b""] * len(at)
+    # The edge describes sheets and makes none: it does without sample tables, and so without numpy.
+    from fastpix_server.engine.key_pictures import Wanted, clips
+
     wanted = [Wanted(i, place.seek_s) for i, place in enumerate(at) if place.offset_s == 0 and place.piece.file == 0]
     if plan.video is None or not wanted:
         return tiles

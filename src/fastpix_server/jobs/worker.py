@@ -20,20 +20,19 @@ from psycopg_pool import PoolTimeout
 
 from fastpix_server.base import log
 from fastpix_server.jobs import attempts
+from fastpix_server.jobs.alive import HEARTBEAT_S, STALLED_AFTER_S
 from fastpix_server.jobs.registry import Job, Periodic, Registry
 
 _log = log.get(__name__)
 
-HEARTBEAT_S = 3.0
-# Two heartbeats and a little: one lost beat is no death.
-STALLED_AFTER_S = 7.0
 _SWEEP_S = 1.5
 # NOTIFY wakes us; the poll finds retries that fell due, and the rare job whose notification crossed a fetch.
 _POLL_S = 2.0
 # Part of the platform's 10 s: what has not ended by then starts again elsewhere.
 DRAIN_S = 5.0
-# Connections for queue keeping only (fetch, finish, heartbeat); handlers bring their own.
-_POOL_SIZE = 4
+# Connections for queue keeping only (fetch, finish, heartbeat); handlers bring their own. Each is held for a
+# millisecond or two at a time, and an idle one costs 5 MB in the server, which the polls of four queues keep open.
+_POOL_SIZE = 2
 _FORGET_AFTER_H = 24 * 7
 _RESTART_PAUSE_S = 1.0
 _LOST = (psycopg.Error, procrastinate.exceptions.ConnectorException, PoolTimeout)

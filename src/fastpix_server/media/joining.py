@@ -13,7 +13,6 @@ from pathlib import Path
 
 from fastpix_server.base.errors import ServiceFault, SourceFault
 from fastpix_server.db.pool import Database
-from fastpix_server.engine.copyrung import CopySource
 from fastpix_server.engine.plan import AudioRendition, VideoRendition
 from fastpix_server.engine.static_file import Part, join
 from fastpix_server.playback import assembling, selection
@@ -97,6 +96,9 @@ class Joiner:
 
 
 def _write_copied(source: Path, target: Target, name: str, path: Path) -> None:
+    # The HTTP role knows this module and joins nothing: it does without sample tables, and so without numpy.
+    from fastpix_server.engine.copyrung import CopySource
+
     copy = CopySource.open(source, target.plan)
     try:
         with path.open("wb") as file:

@@ -11,7 +11,7 @@ import pytest
 from tests import footage
 
 from fastpix_server.base.errors import ServiceFault, SourceFault
-from fastpix_server.engine import boxes, copyrung
+from fastpix_server.engine import boxes, copy_verdict
 from fastpix_server.engine.copyrung import CopySource, judge
 from fastpix_server.engine.plan import Plan, make_plan
 from fastpix_server.engine.probe import probe
@@ -107,7 +107,7 @@ async def test_copied_sound_is_the_same_sound_at_the_same_time(kind, tmp_path):
     copied = written(CopySource.open(path, plan), plan, "a0", tmp_path)
     before, after = packets(path, "a:0"), packets(copied, "a:0")
     assert after == before[: len(after)]
-    assert len(before) - len(after) <= copyrung.AUDIO_SHORTFALL_FRAMES
+    assert len(before) - len(after) <= copy_verdict.AUDIO_SHORTFALL_FRAMES
     rate = plan.audios[0].sample_rate_hz
     original = footage.click_samples("-i", str(path), rate_hz=rate)
     clicks = footage.click_samples("-i", str(copied), rate_hz=rate)[: len(original)]  # the padded tail may add one

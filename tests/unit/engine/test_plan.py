@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from fastpix_server.base.errors import SourceFault
 from fastpix_server.engine import cuts
-from fastpix_server.engine.copyrung import CopyAudio, CopyVerdict, CopyVideo
+from fastpix_server.engine.copy_verdict import CopyAudio, CopyVerdict, CopyVideo
 from fastpix_server.engine.plan import AAC_FRAME_SAMPLES, MAX_OVERHANG_S, Plan, make_plan
 from fastpix_server.engine.plan_json import plan_from_json, plan_to_json
 from fastpix_server.engine.source import AudioFacts, Source, VideoFacts
