@@ -22,7 +22,7 @@ EVENTS = 4  # of a request: what a player has to say after ten seconds
 FRESH_VIEWS = 10
 FRESH_AIM_S = 2.0
 FRESH_MAX_S = 60.0
-# The engine gives memory back after half a minute of silence.
+# The engine gives memory back after five seconds of silence; jobs ask it something every minute.
 IDLE_S = 45.0
 IDLE_AIM_MB = 500
 
