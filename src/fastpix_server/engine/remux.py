@@ -11,7 +11,6 @@ from pathlib import Path
 from fastpix_server.base import log
 from fastpix_server.base.errors import ServiceFault, SourceFault
 from fastpix_server.engine.command import input_file, input_guard, preamble
-from fastpix_server.engine.regrid import put_sound_on_grid
 from fastpix_server.engine.run import Finished, run
 from fastpix_server.engine.sandbox import MIB, Limits
 from fastpix_server.engine.source import AudioFacts, Source, VideoFacts
@@ -47,6 +46,8 @@ async def remux(source: Path, out: Path, facts: Source) -> None:
     if not _is_whole(finished, out):
         out.unlink(missing_ok=True)
         raise _failure(finished)
+    from fastpix_server.engine.regrid import put_sound_on_grid  # numpy: loaded by the first media
+
     packets = [_packet_samples(audio, facts, encoded) for audio in facts.audios]
     await asyncio.to_thread(put_sound_on_grid, out, packets)
 

@@ -13,13 +13,12 @@ from fractions import Fraction
 from pathlib import Path
 
 from fastpix_server.base.errors import SourceFault
-from fastpix_server.engine import copyrung, loudness, splice
 from fastpix_server.engine import edit_list as cutting
+from fastpix_server.engine import loudness, splice
 from fastpix_server.engine import watermark as watermarks
 from fastpix_server.engine.edit import Edit, Lender, Overlay, SoundSource, Watermark
 from fastpix_server.engine.edit_list import Cuts, Insert, Stretch
 from fastpix_server.engine.plan import Plan
-from fastpix_server.engine.probe import needs_remux, probe
 from fastpix_server.engine.remux import remux
 from fastpix_server.engine.run import run
 from fastpix_server.engine.source import Source
@@ -68,6 +67,8 @@ class Editor:
             return await _planned(media, files, paths, lender)
 
     async def _understand(self, media_id: str, position: int, kind: str) -> _Understood:
+        from fastpix_server.engine.probe import needs_remux, probe  # numpy: loaded by the first media
+
         key = service.source_key(media_id, position)
         try:
             if kind == "image":
@@ -124,6 +125,8 @@ async def _planned(
         swap=None if order.swap is None else _sound(order.swap, sources),
         overlays=_overlays(order, sources, shown_s),
     )
+    from fastpix_server.engine import copyrung
+
     verdict = await asyncio.to_thread(copyrung.judge, paths[0], base)
 
     def made(edit: Edit) -> Plan:

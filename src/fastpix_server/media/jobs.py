@@ -16,9 +16,7 @@ from prometheus_client import Counter, Histogram
 from fastpix_server.base import log
 from fastpix_server.base.errors import ServiceFault, SourceFault
 from fastpix_server.db.pool import Database
-from fastpix_server.engine import copyrung
 from fastpix_server.engine.plan import make_plan
-from fastpix_server.engine.probe import needs_remux, probe
 from fastpix_server.engine.remux import remux
 from fastpix_server.engine.run import run
 from fastpix_server.engine.source import Source
@@ -137,6 +135,8 @@ class MediaJobs:
         """Facts and plan; None when the media went away meanwhile."""
         if media.edit != NOTHING or media.optimize_audio or media.source_media_id is not None:
             return await self._edited(media)
+        from fastpix_server.engine.probe import needs_remux, probe  # numpy: loaded by the first media
+
         key = service.source_key(media.id)
         try:
             async with self._storage.sources.open(key) as path:
@@ -183,6 +183,8 @@ class MediaJobs:
         """`facts` are of the file at `path`, `source` of what the user sent."""
         if not await self._advance(media.id, Status.PROCESSING):
             return None
+        from fastpix_server.engine import copyrung
+
         verdict = await asyncio.to_thread(copyrung.judge, path, facts)
         plan = await asyncio.to_thread(
             make_plan, facts, max_resolution=media.max_resolution, quality=media.media_quality, copy=verdict

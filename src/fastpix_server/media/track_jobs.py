@@ -16,7 +16,6 @@ from fastpix_server.base.guard import AddressPolicy
 from fastpix_server.db.pool import Database
 from fastpix_server.engine import subtitles, webvtt
 from fastpix_server.engine.added_sound import plan_added_sound
-from fastpix_server.engine.probe import needs_remux, probe
 from fastpix_server.engine.remux import remux
 from fastpix_server.engine.run import run
 from fastpix_server.jobs.registry import Registry
@@ -118,6 +117,8 @@ class TrackJobs:
             shown = await playback.find_target(tx, media.id)
         if not isinstance(shown, Target):
             return  # the media was deleted meanwhile
+        from fastpix_server.engine.probe import needs_remux, probe  # numpy: loaded by the first media
+
         async with self._storage.sources.open(key) as path:
             source = await probe(path, run=run)
             if source.audios and needs_remux(source):
@@ -151,6 +152,8 @@ class TrackJobs:
 
     async def _normalise(self, path: Path, key: str) -> str:
         """Positions in time that are only guessed become exact in an MP4 beside it, stored whole or not at all."""
+        from fastpix_server.engine.probe import probe
+
         made = f"{key}-normal.mp4"
         if await self._storage.objects.size(made) is None:
             self._work_dir.mkdir(parents=True, exist_ok=True, mode=0o700)

@@ -9,13 +9,13 @@ import os
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from prometheus_client import Counter, Gauge
 
 from fastpix_server.base import log
 from fastpix_server.base.errors import MediaFault, SourceFault
 from fastpix_server.db.pool import Database
-from fastpix_server.engine.copyrung import CopySource
 from fastpix_server.playback import cache, ledger
 from fastpix_server.playback.artifacts import Artifact
 from fastpix_server.playback.cache import Writes
@@ -25,6 +25,9 @@ from fastpix_server.playback.model import Target
 from fastpix_server.playback.runner import Runner
 from fastpix_server.storage.open import Storage
 from fastpix_server.storage.port import StorageError
+
+if TYPE_CHECKING:
+    from fastpix_server.engine.copyrung import CopySource
 
 _log = log.get(__name__)
 
@@ -48,7 +51,7 @@ class OpenTarget:
 
     target: Target
     source: Path
-    copy: CopySource | None
+    copy: "CopySource | None"
     others: tuple[Path, ...] = ()
 
 

@@ -17,7 +17,6 @@ from fastpix_server.db.notify import Listener
 from fastpix_server.db.pool import Database
 from fastpix_server.engine import sprites
 from fastpix_server.engine.animation import animation
-from fastpix_server.engine.copyrung import CopySource
 from fastpix_server.engine.pictures import picture
 from fastpix_server.playback import ledger, service, store
 from fastpix_server.playback.artifacts import (
@@ -409,6 +408,8 @@ class _Open:
 
 
 async def _open(shop: Shop, target: Target) -> _Open:
+    from fastpix_server.engine.copyrung import CopySource  # numpy: loaded by the first media
+
     stack = contextlib.AsyncExitStack()
     try:
         path = await stack.enter_async_context(shop.sources.open(target.source_key))

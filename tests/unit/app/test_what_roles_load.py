@@ -16,7 +16,7 @@ _ROLES = {
     ),
     "worker": (
         "from fastpix_server.app import worker; worker._preload()",
-        {"rich", "alembic", "fastapi", "aiortc", "av"},
+        {"rich", "alembic", "numpy", "fastapi", "aiortc", "av"},
     ),
     "ingest": (
         "from fastpix_server.app import ingest; ingest._preload()",

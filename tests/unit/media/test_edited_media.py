@@ -310,7 +310,7 @@ async def test_the_manifest_of_a_live_clip_is_that_part_of_the_recording_to_the_
         await editing.house.create(inputs=[{"type": "video", "url": f"{links.stream_url()}/{media_id}.m3u8?start=1"}])
     place = f"live/{media_id}"
     [other_init] = [
-        k for k in await editing.storage.objects.list_sizes(place) if k.endswith("/init-2.mp4") and "a0" not in k
+        k for k in await editing.storage.objects.list_sizes(place) if k.endswith("/init-2.mp4") and "/a0/" not in k
     ]
     await editing.storage.objects.put(f"{place}/a0/init-2.mp4", await editing.storage.objects.get(other_init))
     other = await editing.ready({"type": "video", "url": f"fp_mediaId://{media_id}"})
