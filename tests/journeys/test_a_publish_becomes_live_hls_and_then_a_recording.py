@@ -250,6 +250,8 @@ def test_a_killed_ingest_process_is_replaced_and_the_encoder_goes_on_in_the_same
         owner.until_status("active")
         owner.until(lambda: owner.parts() > 8, "some media")
         session_id = owner.read("/health")["sessionId"]
+        # What comes before the discontinuity: parts go with the process, segments that were recorded do not.
+        owner.until(lambda: owner.http.get(f"/v1/on-demand/{session_id}").is_success, "a recorded segment")
         platform.role("ingest").kill()
         publishing.wait(WAIT_S)
     owner.until(lambda: "reconnectUntil" in owner.read("/health"), "the take-over")
