@@ -6,8 +6,9 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
-# Many tests wait for real time to pass (a stream that runs, a lease that ends): two for each of two cores.
-PYTEST_WORKERS ?= 4
+# Many tests wait for real time to pass (a stream that runs, a lease that ends): more than there are cores, and not so
+# many that what a test watches gets too little of one.
+PYTEST_WORKERS ?= 3
 
 .PHONY: run newcomer test soak ready web lint style types client-types imports clean
 

@@ -1,5 +1,6 @@
 """Sounds and subtitles that were added to media which plays: in both manifests, made and served under every policy."""
 
+import asyncio
 import re
 import subprocess
 import xml.etree.ElementTree as ElementTree
@@ -156,6 +157,7 @@ async def test_a_sound_that_was_taken_away_is_gone_at_once(stage: Playing, bikes
     for _ in range(200):
         if (answer := await edge.get(url)).status_code == 404:
             break
+        await asyncio.sleep(0.05)  # the news of it are on their way
     assert answer.status_code == 404
     assert medias((await edge.get(f"/{bikes.playback_id}.m3u8")).text) == []
 

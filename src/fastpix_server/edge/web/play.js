@@ -10,6 +10,9 @@ const POLL_MS = 1500;
 const MAX_LOG = 500;
 const MAX_TROUBLES = 5; // answers of 5xx in a row: a stream that begins, or a process that starts again, takes seconds
 const LIVE_LOOK_MS = 500;
+// So near to the end of a broadcast, and still for so many looks: nothing more comes.
+const END_NEAR_S = 1;
+const END_STILL_LOOKS = 6;
 
 class FastpixPlayer extends EventTarget {
   constructor(engine, video) {
@@ -259,7 +262,22 @@ function lookAtLive() {
   } else if (!badge.hidden) {
     badge.dataset.live = "over";
     badge.textContent = "Ended";
+    endIfStill();
   }
+}
+// A broadcast may break off with a little more of one kind of media than of the other; where the engine then waits for
+// the rest, we do not.
+let stillLooks = 0;
+let lastTimeS = NaN;
+function endIfStill() {
+  const endS = video.seekable.length ? video.seekable.end(video.seekable.length - 1) : video.duration;
+  const isAtEnd = player.state === "playing" && endS - video.currentTime < END_NEAR_S;
+  stillLooks = isAtEnd && video.currentTime === lastTimeS ? stillLooks + 1 : 0;
+  lastTimeS = video.currentTime;
+  if (stillLooks < END_STILL_LOOKS) return;
+  show("ended");
+  player.say("ended");
+  video.pause();
 }
 badge.addEventListener("click", () => {
   if (badge.dataset.live === "behind") player.goLive();
