@@ -96,6 +96,21 @@ async def test_a_cold_video_plays_to_its_end(browser: Browser, stage: Playing, e
     assert watching.hosts == {base.split("/")[2]}
 
 
+async def test_a_broadcast_that_lacks_its_last_moment_is_over_nonetheless(browser: Browser, stage: Playing) -> None:
+    """An engine may wait for it for ever. Here a film stands for it that stops half a second before its end."""
+    film = await stage.publish(footage.film(), await short_film())
+    await stage.maker()
+    watching = await watch(browser, await stage.serve(), film, "hls")
+    await watching.wait("p.firstFrameMs !== null")
+    await watching.do("v.muted = true; await v.play(); v.currentTime = v.duration - 0.5; v.playbackRate = 0;")
+    await watching.wait("p.state === 'playing' && v.readyState >= 2 && !v.seeking")
+    await watching.do("document.querySelector('#live').hidden = false;")
+    await watching.wait("p.state === 'ended'")
+    state = await watching.state()
+    assert state["paused"]
+    assert state["duration"] - state["time"] > 0.4
+
+
 @pytest.mark.parametrize("engine", ENGINES)
 async def test_a_seek_to_the_far_end_plays_from_there(browser: Browser, stage: Playing, engine: str) -> None:
     plan = await planned(footage.film())
