@@ -70,11 +70,13 @@ def thumbnail_url(
 
 def _url(base_url: str | None, purpose: str, path: str, query: Mapping[str, str | int | float | None]) -> str:
     parts = urlsplit(base_url or os.environ.get("FASTPIX_BASE_URL") or DEFAULT_BASE_URL)
-    host = parts.netloc
-    if host.startswith("api."):
-        host = f"{purpose}.{host.removeprefix('api.')}"
     asked = urlencode({name: value for name, value in query.items() if value is not None})
-    return f"{parts.scheme}://{host}/{path}" + (f"?{asked}" if asked else "")
+    return f"{parts.scheme}://{host(parts.netloc, purpose)}/{path}" + (f"?{asked}" if asked else "")
+
+
+def host(api: str, purpose: str) -> str:
+    """Of `stream` or `images`, beside this host of the API."""
+    return f"{purpose}.{api.removeprefix('api.')}" if api.startswith("api.") else api
 
 
 def _id(playback_id: str) -> str:

@@ -59,6 +59,7 @@ def _port(kind: str, usual: int) -> str:
 
 
 def _stream(base_url: str) -> str:
+    from fastpix import urls
+
     parts = urlsplit(base_url)
-    host = f"stream.{parts.netloc.removeprefix('api.')}" if parts.netloc.startswith("api.") else parts.netloc
-    return f"{parts.scheme}://{host}"
+    return f"{parts.scheme}://{urls.host(parts.netloc, 'stream')}"

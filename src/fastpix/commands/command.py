@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
 import click
@@ -170,9 +170,48 @@ def _pairs(texts: Sequence[str]) -> dict[str, str] | None:
     return made or None
 
 
+def making(function: F) -> F:
+    """How a media is made; settings_of() gives the client's arguments, with --creator-id and --metadata."""
+    return with_options(
+        function,
+        click.option(
+            "--access", type=click.Choice(words.ACCESS_POLICIES), default="public", help="Who may play it: public."
+        ),
+        click.option(
+            "--max-resolution", type=click.Choice(words.RESOLUTIONS), help="The highest picture that is made."
+        ),
+        click.option("--quality", type=click.Choice(words.QUALITIES), help="How much is spent on the picture."),
+        click.option("--mp4", type=click.Choice(words.UPLOAD_MP4_SUPPORTS), help="Files that are made to download."),
+        click.option("--source-access", is_flag=True, help="The original file can be downloaded."),
+        click.option("--even-loudness", is_flag=True, help="Bring the sound to the usual loudness."),
+    )
+
+
+def settings_of(options: Mapping[str, Any]) -> dict[str, Any]:
+    """What is not asked for is left to the server."""
+    return {
+        "access_policy": options["access"],
+        "creator_id": options["creator_id"],
+        "metadata": options["metadata"],
+        "max_resolution": options["max_resolution"],
+        "media_quality": options["quality"],
+        "mp4_support": options["mp4"],
+        "source_access": options["source_access"] or None,
+        "optimize_audio": options["even_loudness"] or None,
+    }
+
+
+def with_options(function: F, *options: Callable[[F], F]) -> F:
+    """As decorators above each other, the first on top."""
+    for option in reversed(options):
+        function = option(function)
+    return function
+
+
 def rules(function: F) -> F:
     """Who may play: the arguments of `update_domains` and the like."""
-    options = (
+    return with_options(
+        function,
         click.option(
             "--default",
             "default_policy",
@@ -184,6 +223,3 @@ def rules(function: F) -> F:
         click.option("--allow", multiple=True, help="May play it; repeat it for several."),
         click.option("--deny", multiple=True, help="May not play it; repeat it for several."),
     )
-    for option in reversed(options):
-        function = option(function)
-    return function

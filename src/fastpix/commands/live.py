@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from fastpix.commands import addresses, command, live_parts, media, text, words
+from fastpix.commands import addresses, command, live_parts, media, media_parts, text, words
 from fastpix.commands.command import ClientGroup
 from fastpix.commands.live_parts import STREAM_ID
 from fastpix.commands.media_parts import PLAYBACK_IDS
@@ -201,7 +201,7 @@ def _show(session: Session, data: Any, *, is_with_keys: bool, ingest_host: str |
     session.object(data, first=FIRST, hidden=HIDDEN, tables=TABLES)
     for item in (data.get("playbackIds") or ())[:1]:
         if item.get("accessPolicy") == "public":
-            session.say("", f"Watch it at {addresses.player(session.client.base_url, str(item.get('id')))}")
+            media_parts.say_player(session, item.get("id"))
         else:
             session.say("", f"It is private; to open it: fastpix key sign {text.clean(item.get('id'))} --url ...")
     if is_with_keys:

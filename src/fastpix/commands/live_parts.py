@@ -6,9 +6,9 @@ from typing import Any
 
 import click
 
-from fastpix.commands import addresses, command, text, words
+from fastpix.commands import command, text, words
 from fastpix.commands.command import ClientGroup
-from fastpix.commands.media_parts import PLAYBACK_IDS, show_id
+from fastpix.commands.media_parts import PLAYBACK_IDS, show_id, show_new_id
 from fastpix.commands.session import Session, with_session
 from fastpix.commands.table import Column
 
@@ -132,9 +132,7 @@ def add_id(session: Session, stream_id: str, access: Any) -> None:
     """Make another playback id for STREAM_ID."""
     ids = session.client.live_streams.playback_ids
     made = session.data(ids.create, stream_id=stream_id, access_policy=access)
-    show_id(session, made)
-    if not session.is_json and access == "public" and made.get("id"):
-        session.say("", f"Watch it at {addresses.player(session.client.base_url, str(made['id']))}")
+    show_new_id(session, made, access)
 
 
 @playback_id.command(

@@ -61,12 +61,7 @@ def get_media(session: Session, media_id: str) -> None:
 @click.argument("url")
 @click.option("--title", help="What people call it.")
 @click.option("--creator-id", help="Your own id of who made it.")
-@click.option("--access", type=click.Choice(words.ACCESS_POLICIES), default="public", help="Who may play it: public.")
-@click.option("--max-resolution", type=click.Choice(words.RESOLUTIONS), help="The highest picture that is made.")
-@click.option("--quality", type=click.Choice(words.QUALITIES), help="How much is spent on the picture.")
-@click.option("--mp4", type=click.Choice(words.UPLOAD_MP4_SUPPORTS), help="Files that are made to download.")
-@click.option("--source-access", is_flag=True, help="The original file can be downloaded.")
-@click.option("--even-loudness", is_flag=True, help="Bring the sound to the usual loudness.")
+@command.making
 @click.option("--start", type=float, metavar="SECONDS", help="Cut away what is before.")
 @click.option("--end", type=float, metavar="SECONDS", help="Cut away what is after.")
 @click.option("--wait", "is_waiting", is_flag=True, help="Come back when it is ready, or has failed.")
@@ -83,15 +78,8 @@ def create_media(session: Session, url: str, is_waiting: bool, **options: Any) -
     made = session.data(
         session.client.media.create,
         inputs=[source],
-        access_policy=options["access"],
         title=options["title"],
-        creator_id=options["creator_id"],
-        metadata=options["metadata"],
-        max_resolution=options["max_resolution"],
-        media_quality=options["quality"],
-        mp4_support=options["mp4"],
-        source_access=options["source_access"] or None,
-        optimize_audio=options["even_loudness"] or None,
+        **command.settings_of(options),
     )
     finish(session, made, is_waiting=is_waiting)
 
@@ -227,7 +215,7 @@ def plays(session: Session, data: Any) -> None:
     for item in (data.get("playbackIds") or ())[:1]:
         playback_id, policy = str(item.get("id")), item.get("accessPolicy")
         if data.get("status") in ("Ready", None) and policy == "public":
-            session.say("", f"Watch it at {addresses.player(session.client.base_url, playback_id)}")
+            media_parts.say_player(session, playback_id)
         elif data.get("status") in ("Ready", None):
             opened = f"fastpix key sign {text.clean(playback_id)} --url ..."
             session.say("", f"It is {text.clean(policy)}; to open it: {opened}")

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 import click
 
@@ -11,10 +12,13 @@ from fastpix.commands.command import ClientGroup
 from fastpix.commands.session import Session, with_session
 from fastpix.commands.table import Column
 
+F = TypeVar("F", bound=Callable[..., None])
+
 MEDIA_ID = "MEDIA_ID"
 PLAYBACK_ID = "PLAYBACK_ID"
 TRACK_ID = "TRACK_ID"
 
+TRACK_FIRST = ("id", "type", "status")
 TRACKS = (
     Column("ID", "id"),
     Column("TYPE", "type"),
@@ -49,6 +53,31 @@ def show_id(session: Session, data: Any) -> None:
     session.object(data, first=("id", "accessPolicy", "resolution"), hidden=hidden)
 
 
+def show_new_id(session: Session, made: Any, policy: str) -> None:
+    """One that was made just now, and where people watch by it."""
+    show_id(session, made)
+    if not session.is_json and policy == "public" and made.get("id"):
+        say_player(session, made["id"])
+
+
+def say_player(session: Session, playback_id: object) -> None:
+    session.say("", f"Watch it at {addresses.player(session.client.base_url, str(playback_id))}")
+
+
+def _naming(function: F) -> F:
+    """What a track is called, as the client calls it."""
+    return command.with_options(
+        function,
+        click.option(
+            "--language", "language_code", required=True, metavar="CODE", help="Of BCP 47, such as en or pt-BR."
+        ),
+        click.option(
+            "--name", "language_name", required=True, help="Of the language, as players show it; unique in the media."
+        ),
+        click.option("--title", help="Of the track."),
+    )
+
+
 @click.group(cls=ClientGroup, example=f"fastpix media track list {MEDIA_ID}")
 def track() -> None:
     """Sounds and subtitles of a media."""
@@ -70,24 +99,12 @@ def list_tracks(session: Session, media_id: str) -> None:
 @click.argument("media_id")
 @click.argument("url")
 @click.option("--type", "kind", type=click.Choice(words.TRACK_KINDS), required=True, help="What the file is.")
-@click.option("--language", required=True, metavar="CODE", help="Of BCP 47, such as en or pt-BR.")
-@click.option("--name", required=True, help="Of the language, as players show it; unique in the media.")
-@click.option("--title", help="Of the track.")
+@_naming
 @with_session
-def add_track(
-    session: Session, media_id: str, url: str, kind: Any, language: str, name: str, title: str | None
-) -> None:
+def add_track(session: Session, media_id: str, url: str, kind: Any, **naming: Any) -> None:
     """Add the sound or the subtitles at URL to MEDIA_ID."""
-    made = session.data(
-        session.client.tracks.create,
-        media_id=media_id,
-        url=url,
-        type=kind,
-        language_code=language,
-        language_name=name,
-        title=title,
-    )
-    session.object(made, first=("id", "type", "status"))
+    made = session.data(session.client.tracks.create, media_id=media_id, url=url, type=kind, **naming)
+    session.object(made, first=TRACK_FIRST)
 
 
 @track.command(
@@ -95,25 +112,13 @@ def add_track(
 )
 @click.argument("media_id")
 @click.argument("track_id")
-@click.option("--language", required=True, metavar="CODE", help="Of BCP 47, such as en or pt-BR.")
-@click.option("--name", required=True, help="Of the language, as players show it; unique in the media.")
-@click.option("--title", help="Of the track.")
+@_naming
 @click.option("--url", help="Another file in its place.")
 @with_session
-def update_track(
-    session: Session, media_id: str, track_id: str, language: str, name: str, title: str | None, url: str | None
-) -> None:
+def update_track(session: Session, media_id: str, track_id: str, url: str | None, **naming: Any) -> None:
     """Name the track TRACK_ID of MEDIA_ID anew."""
-    changed = session.data(
-        session.client.tracks.update,
-        media_id=media_id,
-        track_id=track_id,
-        language_code=language,
-        language_name=name,
-        title=title,
-        url=url,
-    )
-    session.object(changed, first=("id", "type", "status"))
+    changed = session.data(session.client.tracks.update, media_id=media_id, track_id=track_id, url=url, **naming)
+    session.object(changed, first=TRACK_FIRST)
 
 
 @track.command("delete", example=f"fastpix media track delete {MEDIA_ID} {TRACK_ID} --yes")
@@ -174,9 +179,7 @@ def add_id(session: Session, media_id: str, access: Any, resolution: Any, drm_co
         resolution=resolution,
         drm_configuration_id=drm_configuration_id,
     )
-    show_id(session, made)
-    if not session.is_json and access == "public" and made.get("id"):
-        session.say("", f"Watch it at {addresses.player(session.client.base_url, str(made['id']))}")
+    show_new_id(session, made, access)
 
 
 @playback_id.command(

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from fastpix.commands import command, failing, media, text, waiting, words
+from fastpix.commands import command, failing, media, text, waiting
 from fastpix.commands.command import ClientCommand
 from fastpix.commands.progress import Line, Rate, sent
 from fastpix.commands.session import Session, with_session
@@ -36,12 +36,7 @@ STATES_KEPT_S = 8 * 86_400  # an upload is open for seven days
 @click.argument("file", type=click.Path(exists=True, dir_okay=False))
 @click.option("--title", help="What people call it. Without it: the name of the file.")
 @click.option("--creator-id", help="Your own id of who made it.")
-@click.option("--access", type=click.Choice(words.ACCESS_POLICIES), default="public", help="Who may play it: public.")
-@click.option("--max-resolution", type=click.Choice(words.RESOLUTIONS), help="The highest picture that is made.")
-@click.option("--quality", type=click.Choice(words.QUALITIES), help="How much is spent on the picture.")
-@click.option("--mp4", type=click.Choice(words.UPLOAD_MP4_SUPPORTS), help="Files that are made to download.")
-@click.option("--source-access", is_flag=True, help="The original file can be downloaded.")
-@click.option("--even-loudness", is_flag=True, help="Bring the sound to the usual loudness.")
+@command.making
 @click.option("--no-wait", is_flag=True, help="Come back when the file is there, before it is ready.")
 @click.option("--restart", is_flag=True, help="Begin anew, whatever an interrupted upload of this file has sent.")
 @command.metadata
@@ -54,17 +49,7 @@ def upload(session: Session, file: str, no_wait: bool, restart: bool, **options:
     from fastpix import errors, types
 
     path = Path(file)
-    settings = types.Settings(
-        access_policy=options["access"],
-        title=options["title"] or path.name[:255],
-        creator_id=options["creator_id"],
-        metadata=options["metadata"],
-        max_resolution=options["max_resolution"],
-        media_quality=options["quality"],
-        mp4_support=options["mp4"],
-        source_access=options["source_access"] or None,
-        optimize_audio=options["even_loudness"] or None,
-    )
+    settings = types.Settings(title=options["title"] or path.name[:255], **command.settings_of(options))
     state = state_file(session.client.base_url, path)
     if state is None:
         session.note("How far it comes cannot be kept here: when it is interrupted, it begins anew.")

@@ -19,8 +19,10 @@ from fastpix_server.views.clickhouse import ClickHouse
 
 if TYPE_CHECKING:
     import aiohttp
+    from starlette.responses import Response
     from starlette.types import ASGIApp
 
+    from fastpix_server.base.errors import FastpixError
     from fastpix_server.edge.licence_servers import LicenceServers
     from fastpix_server.edge.origin_auth import OriginAuth
     from fastpix_server.jobs.registry import Registry
@@ -77,6 +79,7 @@ async def open_platform(settings: Settings, *, pool_size: int) -> AsyncIterator[
 
 
 def make_api(platform: Platform) -> "ASGIApp":
+    from fastpix_server.api import errors
     from fastpix_server.api.app import create_api
     from fastpix_server.api.context import ApiContext
 
@@ -98,12 +101,7 @@ def make_api(platform: Platform) -> "ASGIApp":
             video_data=platform.clickhouse,
         )
     )
-    if settings.faults:
-        from fastpix_server.api import errors
-        from fastpix_server.app import faults
-
-        return faults.FaultyApp(app, faults.Switches(settings.faults), errors.answer)
-    return app
+    return _with_faults(app, settings, errors.answer)
 
 
 def make_intake(platform: Platform) -> "Intake | None":
@@ -130,6 +128,7 @@ def make_intake(platform: Platform) -> "Intake | None":
 
 def make_edge(platform: Platform, client: "aiohttp.ClientSession", intake: "Intake | None" = None) -> "ASGIApp":
     """`client` asks origin servers; the caller closes it."""
+    from fastpix_server.edge import errors
     from fastpix_server.edge.app import create_edge
     from fastpix_server.edge.context import EdgeContext
     from fastpix_server.edge.origins import Origins
@@ -154,12 +153,16 @@ def make_edge(platform: Platform, client: "aiohttp.ClientSession", intake: "Inta
             intake=intake,
         )
     )
-    if platform.settings.faults:
-        from fastpix_server.app import faults
-        from fastpix_server.edge import errors
+    return _with_faults(app, platform.settings, errors.answer)
 
-        return faults.FaultyApp(app, faults.Switches(platform.settings.faults), errors.answer)
-    return app
+
+def _with_faults(app: "ASGIApp", settings: Settings, answer: "Callable[[FastpixError], Response]") -> "ASGIApp":
+    """The app itself, unless faults may be switched on."""
+    if not settings.faults:
+        return app
+    from fastpix_server.app import faults
+
+    return faults.FaultyApp(app, faults.Switches(settings.faults), answer)
 
 
 def _licence_servers(settings: Settings) -> "LicenceServers":

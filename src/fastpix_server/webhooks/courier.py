@@ -28,7 +28,7 @@ from fastpix_server.outbox.events import Event
 from fastpix_server.webhooks import deliveries_store, schedule, service, signing, states, store, wire
 from fastpix_server.webhooks.model import Attempt, Claimed, Probe
 from fastpix_server.webhooks.post import TIMEOUT_S, Post
-from fastpix_server.webhooks.settling import FAULTS, Settling, outcome_of, retrying
+from fastpix_server.webhooks.settling import FAULTS, PAUSE_S, Settling, outcome_of, retrying
 from fastpix_server.webhooks.states import Cause, Status
 
 # Notifications wake us; the poll finds retries that fell due, and leases of the dead.
@@ -42,8 +42,6 @@ PER_ENDPOINT = 4
 FAILING_PLACES = 1
 # The POST, and then as long again for a database that is busy.
 LEASE_S = 3 * TIMEOUT_S
-# After a fault of the database; its pool waits as well.
-_FAULT_PAUSE_S = 1.0
 # Part of the worker's drain: a POST that has not ended by then runs out of its lease, and is sent again.
 DRAIN_S = 4.0
 PROBE_BODY = b"{}"
@@ -100,7 +98,7 @@ class Courier:
                 except FAULTS as fault:
                     self._is_told = True
                     _log.warning("webhooks_paused", error=type(fault).__name__)
-                    await asyncio.sleep(_FAULT_PAUSE_S)
+                    await asyncio.sleep(PAUSE_S)
                     continue
                 if not is_more:
                     with contextlib.suppress(TimeoutError):

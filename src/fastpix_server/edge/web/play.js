@@ -275,8 +275,7 @@ function endIfStill() {
   stillLooks = isAtEnd && video.currentTime === lastTimeS ? stillLooks + 1 : 0;
   lastTimeS = video.currentTime;
   if (stillLooks < END_STILL_LOOKS) return;
-  show("ended");
-  player.say("ended");
+  end();
   video.pause();
 }
 badge.addEventListener("click", () => {
@@ -304,10 +303,11 @@ video.addEventListener("playing", () => {
 video.addEventListener("pause", () => {
   if (player.state === "playing") show("paused");
 });
-video.addEventListener("ended", () => {
+function end() {
   show("ended");
   player.say("ended");
-});
+}
+video.addEventListener("ended", end);
 
 let sleep;
 function wake() {
