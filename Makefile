@@ -23,7 +23,7 @@ newcomer:
 # A worker that has nothing left takes over from the end of the other's list: fixtures stay together, no long tail.
 test:
 	@$(MAKE) --no-print-directory -j4 ready lint
-	$(BIN)/pytest -n $(PYTEST_WORKERS) --dist worksteal
+	$(BIN)/python tests/suite.py -n $(PYTEST_WORKERS) --dist worksteal
 
 soak:
 	@$(MAKE) --no-print-directory -j4 ready

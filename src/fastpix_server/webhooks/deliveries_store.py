@@ -262,7 +262,7 @@ async def purge(tx: Tx, *, keep_days: int, keep_ended: int) -> int:
         text(
             "delete from webhook_deliveries where id in (select o.id from webhook_endpoints e cross join lateral ("
             "  select d.id from webhook_deliveries d where d.endpoint_id = e.id and d.state <> 'pending'"
-            "  order by d.created_at desc, d.id desc offset :keep) o)"
+            "  order by d.created_at desc, d.position desc, d.id desc offset :keep) o)"
         ),
         {"keep": keep_ended},
     )
