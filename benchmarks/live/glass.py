@@ -1,6 +1,7 @@
 """Glass to glass: the clock in the picture against the clock of the machine, read from the players' pixels.
 
-All players sit in one page, are the same hls.js with the same settings, and show the same encode.
+Where we are compared with others, all players sit in one page, are the same bare hls.js with the same settings, and
+show the same encode. Our own player page is opened by the soak.
 """
 
 import contextlib
@@ -19,7 +20,7 @@ import httpx
 from playwright.sync_api import Page, sync_playwright
 from tests.browser.conftest import FLAGS, chromium
 
-from benchmarks.live import peers, streams
+from benchmarks.live import peers, start, streams
 from benchmarks.table import Row
 from fastpix_server.edge import player, web_build
 
@@ -28,22 +29,13 @@ JOIN_AFTER_S = 20.0
 _STARTUP_AIM_S = 2.0
 WARM_S = 15.0  # until players have found their distance; then we count
 
-_PAGE = """<!doctype html><meta charset="utf-8"><body><script src="/hls.min.js"></script><script>
+# What a player shows, and how late: `keep` goes on for as long as the page lives.
+_KEEP = """
 window.results = {};
-function watch(name, url) {
-  const video = document.createElement('video'); video.muted = true; video.width = 320; document.body.append(video);
-  const kept = results[name] = {late: [], stalls: 0, errors: [], firstMs: null, frames: 0};
+function keep(name, video) {
+  const kept = results[name] = {late: [], stalls: 0, jumps: 0, errors: [], firstMs: null, frames: 0};
   const started = performance.now();
   const pen = new OffscreenCanvas(320, 16).getContext('2d', {willReadFrequently: true});
-  const hls = kept.hls = new Hls({lowLatencyMode: true, maxLiveSyncPlaybackRate: 1.2});
-  hls.config.liveMaxLatencyDurationCount = 8;  // as our player page: who is far behind jumps to the edge
-  hls.on(Hls.Events.ERROR, (_e, data) => {
-    if (data.details === 'bufferStalledError') kept.stalls++;
-    if (kept.errors.length < 50) kept.errors.push(data.details);
-    if (data.fatal) setTimeout(() => { hls.loadSource(url); }, 1000);
-  });
-  hls.on(Hls.Events.MANIFEST_PARSED, () => video.play());
-  hls.loadSource(url); hls.attachMedia(video);
   let last = 0;
   const onFrame = now => {
     if (kept.firstMs === null) kept.firstMs = performance.now() - started;
@@ -60,11 +52,41 @@ function watch(name, url) {
     video.requestVideoFrameCallback(onFrame);
   };
   video.requestVideoFrameCallback(onFrame);
+  return kept;
 }
-</script>"""
+function hear(kept, hls) {
+  hls.on(Hls.Events.ERROR, (_e, data) => {
+    if (data.details === 'bufferStalledError') kept.stalls++;
+    if (kept.errors.length < 50) kept.errors.push(data.details);
+  });
+}
+"""
+
+_PAGE = """<!doctype html><meta charset="utf-8"><body><script src="/hls.min.js"></script><script>
+%keep%
+function watch(name, url) {
+  const video = document.createElement('video'); video.muted = true; video.width = 320; document.body.append(video);
+  const kept = keep(name, video), hls = new Hls({lowLatencyMode: true, maxLiveSyncPlaybackRate: 1.2});
+  hls.config.liveMaxLatencyDurationCount = 8;  // who is far behind leaps; our page comes back from less, too
+  hear(kept, hls);
+  hls.on(Hls.Events.ERROR, (_e, data) => {
+    if (data.fatal) setTimeout(() => { hls.loadSource(url); }, 1000);
+  });
+  hls.on(Hls.Events.MANIFEST_PARSED, () => video.play());
+  hls.loadSource(url); hls.attachMedia(video);
+}
+</script>""".replace("%keep%", _KEEP)
+
+# The viewer of our own player page.
+_OURS = """name => {
+  %keep%
+  const kept = keep(name, fastpixPlayer.video);
+  hear(kept, fastpixPlayer.impl);
+  fastpixPlayer.addEventListener('jump', () => { kept.jumps++; });
+}""".replace("%keep%", _KEEP)
 
 _TAKE = """name => { const r = results[name], late = r.late.splice(0);
-  const out = {late, stalls: r.stalls, errors: r.errors.splice(0), firstMs: r.firstMs, frames: r.frames};
+  const {stalls, jumps, firstMs, frames} = r, out = {late, stalls, jumps, firstMs, frames, errors: r.errors.splice(0)};
   return JSON.stringify(out); }"""
 
 
@@ -74,6 +96,7 @@ class Seen:
 
     late: list[tuple[float, float]]
     stalls: int
+    jumps: int  # of our page, to the edge
     errors: list[str]
     first_ms: float | None
     frames: int
@@ -94,6 +117,12 @@ class Watching:
     def add(self, name: str, url: str) -> None:
         self._page.evaluate("([name, url]) => watch(name, url)", [name, url])
 
+    def open(self, name: str, url: str) -> None:
+        """Our own player page at `url`, in place of the page that compares."""
+        self._page.goto(url)
+        self._page.wait_for_function("() => window.fastpixPlayer?.impl", timeout=streams.READY_WITHIN_S * 1000)
+        self._page.evaluate(_OURS, name)
+
     def wait(self, seconds: float) -> None:
         self._page.wait_for_timeout(seconds * 1000)
 
@@ -101,7 +130,7 @@ class Watching:
         """What was seen since the last time."""
         got: dict[str, Any] = json.loads(self._page.evaluate(_TAKE, name))
         late = [(float(at), float(ms)) for at, ms in got["late"]]
-        return Seen(late, got["stalls"], got["errors"], got["firstMs"], got["frames"])
+        return Seen(late, got["stalls"], got["jumps"], got["errors"], got["firstMs"], got["frames"])
 
 
 @contextlib.contextmanager
@@ -136,7 +165,7 @@ def rows(live: streams.Live, nginx: peers.Nginx, *, seconds: float) -> list[Row]
         browser.wait(WARM_S + seconds)
         seen = {name: browser.take(name) for name in urls}
     live.delete(stream)
-    return [*_startup_rows(began), *_latency_rows(seen)]
+    return [*_startup_rows(began), *start.rows(live), *_latency_rows(seen)]
 
 
 @dataclass

@@ -1,7 +1,7 @@
 """A long run: memory and latency must not drift, and publishers that fall and come back must cost nothing.
 
-Three publishers (RTMP, SRT, WHIP where it can run), one viewer of the RTMP stream; the SRT publisher is killed and
-started again four times. The first quarter is compared with the last.
+Three publishers (RTMP, SRT, WHIP where it can run), one viewer of the RTMP stream, in our own player page; the SRT
+publisher is killed and started again four times. The first quarter is compared with the last.
 """
 
 import contextlib
@@ -34,6 +34,7 @@ class Samples:
     late_s: list[float] = field(default_factory=list)  # median of each sample
     load: list[float] = field(default_factory=list)  # of the machine: what was running beside it
     stalls: int = 0
+    jumps: int = 0
 
 
 def rows(live: streams.Live, *, minutes: float) -> list[Row]:
@@ -45,7 +46,7 @@ def rows(live: streams.Live, *, minutes: float) -> list[Row]:
         for stream in made.values():
             live.wait_playable(stream)
         browser = stack.enter_context(glass.watching())
-        browser.add("viewer", made["rtmp"].manifest)
+        browser.open("viewer", made["rtmp"].page)
         browser.wait(glass.WARM_S)
         browser.take("viewer")
         falls = _moments(minutes * 60, FALLS)
@@ -81,7 +82,7 @@ def _sample(live: streams.Live, browser: glass.Watching, samples: Samples) -> No
     samples.http_bytes.append(float(_http_bytes(live)))
     samples.load.append(os.getloadavg()[0])
     seen = browser.take("viewer")
-    samples.stalls = seen.stalls
+    samples.stalls, samples.jumps = seen.stalls, seen.jumps
     if seen.late:
         samples.late_s.append(statistics.median(ms for _, ms in seen.late) / 1000)
 
@@ -90,7 +91,8 @@ def _tell(elapsed_s: float, samples: Samples) -> None:
     """On the way: a run of half an hour that is broken off has said something, too."""
     late = f"{statistics.median(samples.late_s[-12:]):.2f} s late" if samples.late_s else "nothing seen"
     memory = f"ingest {samples.ingest_bytes[-1] / 1e6:.0f} MB, http {samples.http_bytes[-1] / 1e6:.0f} MB"
-    line = f"{elapsed_s / 60:.0f} min: {memory}, {late}, {samples.stalls} stalls, load {samples.load[-1]:.1f}"
+    stalls = f"{samples.stalls} stalls, {samples.jumps} jumps"
+    line = f"{elapsed_s / 60:.0f} min: {memory}, {late}, {stalls}, load {samples.load[-1]:.1f}"
     print(line, file=sys.stderr, flush=True)
 
 
@@ -135,6 +137,7 @@ def _judge(samples: Samples, minutes: float, alive: int, count: int) -> list[Row
     return [
         *made,
         Row("stalls of the viewer", str(samples.stalls), aim="0", met=samples.stalls == 0),
+        Row("jumps of the viewer to the edge", str(samples.jumps)),
         Row("load average of the machine meanwhile", load, f"{os.cpu_count()} cores"),
     ]
 

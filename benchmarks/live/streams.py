@@ -41,6 +41,7 @@ class Stream:
     playback_id: str
     target: Target
     manifest: str
+    page: str
 
 
 class Live:
@@ -66,7 +67,9 @@ class Live:
             srt_stream_id=made["streamKey"],
             srt_passphrase=made["srtSecret"],
         )
-        return Stream(made["streamId"], playback_id, target, f"{base}/{playback_id}.m3u8")
+        return Stream(
+            made["streamId"], playback_id, target, f"{base}/{playback_id}.m3u8", f"{base}/play/{playback_id}?autoplay=1"
+        )
 
     def get(self, stream: Stream) -> dict[str, Any]:
         return dict(self._api.get(f"/v1/live/streams/{stream.stream_id}").raise_for_status().json()["data"])

@@ -246,7 +246,7 @@ async def test_the_page_and_its_assets_can_be_cached_and_are_ours_alone(stage: P
         assert "http://" not in page.text
         assert "https://" not in page.text
         urls = [part.split('"')[0] for part in page.text.split('="') if part.startswith("/play/assets/")]
-        assert len(urls) == 5
+        assert len(urls) == 6
         for url in urls:
             asset = await client.get(url)
             assert asset.status_code == 200

@@ -31,6 +31,7 @@ _ASSETS = {
     "play.css": WEB / "play.css",
     "play.js": WEB / "play.js",
     "play-list.js": WEB / "play-list.js",
+    "play-edge.js": WEB / "play-edge.js",
     "play-hls.js": WEB / "play-hls.js",
     "play-shaka.js": WEB / "play-shaka.js",
     "hls.min.js": WEB / "vendor" / "hls.min.js",
@@ -130,7 +131,9 @@ class Player:
         return body(request, asset.plain, media_type=media_type, etag=asset.digest, cache=IMMUTABLE, headers=headers)
 
     def _is_built(self, name: str) -> bool:
-        return all(asset in self._assets for asset in ("play.css", "play.js", "play-list.js", *_ENGINES[name]))
+        return all(
+            asset in self._assets for asset in ("play.css", "play.js", "play-list.js", "play-edge.js", *_ENGINES[name])
+        )
 
     def _page(self, name: str, stream: str, drm: str, beacons: str, *, is_list: bool) -> bytes:
         library, engine = _ENGINES[name]
@@ -138,6 +141,7 @@ class Player:
         for hole, value in {
             "%style%": self._assets["play.css"].url,
             "%library%": self._assets[library].url,
+            "%edge%": self._assets["play-edge.js"].url,
             "%engine%": self._assets[engine].url,
             "%page%": self._assets["play.js"].url,
             "%beacon%": self._assets["beacon.js"].url,

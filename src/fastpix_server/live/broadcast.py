@@ -32,6 +32,7 @@ from fastpix_server.live.packager.package import Package
 from fastpix_server.live.packager.playlist import Form, Variant
 from fastpix_server.live.packager.reading import read_tracks
 from fastpix_server.live.packager.segments import PART_MAX_S, Rendition
+from fastpix_server.live.packager.stills import Still
 from fastpix_server.live.readers import Readers
 from fastpix_server.live.stage import Stage
 from fastpix_server.playback import selection
@@ -111,7 +112,9 @@ class Broadcast:
         self._is_announced = False
         self._overlong_segments = 0
         self._late_keys_s: deque[float] = deque(maxlen=16)
+        # What goes on when the next connection lacks it.
         self._silent_track: Track | None = None
+        self._still: Still | None = None
 
     # -- the publisher ------------------------------------------------------------------------------------------
 
@@ -123,7 +126,11 @@ class Broadcast:
         self._package.has_uneven_keys = publisher.has_keys_on_demand
         self._is_announced = False
         intake = Intake(
-            self._stage, now_s=self._now_s, silent_track=self._silent_track, on_slow=lambda: self._hopeless(TOO_SLOW)
+            self._stage,
+            now_s=self._now_s,
+            silent_track=self._silent_track,
+            still=self._still,
+            on_slow=lambda: self._hopeless(TOO_SLOW),
         )
         self._connection = _Connection(self, intake)
         return self._connection
@@ -131,6 +138,7 @@ class Broadcast:
     def _ended(self, connection: "_Connection", reason: str) -> None:
         if self._connection is connection:
             self._silent_track = connection.intake.audio or self._silent_track
+            self._still = connection.intake.still
             self._connection = None
             self._publisher = None
             self._readers.pause()

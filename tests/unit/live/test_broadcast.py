@@ -497,6 +497,29 @@ async def test_a_connection_without_sound_is_silent_where_the_one_before_had_sou
     assert seconds[1] == pytest.approx(seconds[0], abs=0.1)
 
 
+@pytest.mark.parametrize("is_reconnect", [False, True])
+async def test_sound_alone_after_pictures_leaves_no_gap_and_every_player_can_show_it(live: Live, is_reconnect: bool):
+    whole = publication(12)
+    heard = Publication((whole.track("audio"),), tuple(whole.of("audio")))
+    sink = live.connect()
+    live.feed(sink, whole, until_s=4)
+    if is_reconnect:
+        sink.on_end("eof")
+        sink = live.connect()
+        live.feed(sink, heard)
+    else:
+        live.feed(sink, heard, from_s=4)
+    sink.on_end("eof")
+    seconds = {name: sum(s.duration_ticks / s.rendition.timescale for s in live.of(name)) for name in ("source", "a0")}
+    assert seconds["source"] > (15 if is_reconnect else 11)
+    assert seconds["a0"] == pytest.approx(seconds["source"], abs=0.1)
+    assert not any(s.is_gap for s in (await live.read("source")).segments)
+    last = live.of("source")[-1]
+    frames, warnings = decoded(last.init + last.data, "-f", "framecrc")
+    assert warnings == b""
+    assert len({line.split(b",")[-1] for line in frames.splitlines() if not line.startswith(b"#")}) == 1, "it stands"
+
+
 async def test_pictures_of_another_size_within_a_connection_are_another_epoch(live: Live):
     sink = live.connect()
     live.feed(sink, publication())

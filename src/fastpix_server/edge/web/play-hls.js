@@ -3,8 +3,9 @@
 
 // A publisher that lost its connection may take minutes to come back: the stream waits for it, and so do we.
 const LIVE_RETRY_MS = 2000;
-// How many target durations behind a live viewer may fall: 16 s as a rule.
+// So late, a viewer whose line cannot load what lies between jumps over it all the same: 16 s as a rule.
 const LIVE_BEHIND_MAX_TARGETS = 8;
+const CATCH_UP_RATE = 1.2;
 
 window.fastpixEngine = {
   name: "hls",
@@ -14,16 +15,16 @@ window.fastpixEngine = {
     return Hls.isSupported();
   },
 
-  // `on` has: ready(), fault(kind, details), quality(index), interrupted(). `licences` for an encrypted video: servers
-  // by key system.
+  // `on` has: ready(), fault(kind, details), quality(index), interrupted(), jump(fromS, toS). `licences` for an encrypted
+  // video: servers by key system.
   attach(video, url, on, licences) {
     const hls = new Hls({
       autoStartLoad: false,
       capLevelToPlayerSize: true,
       emeEnabled: Boolean(licences),
       drmSystems: licences ? drmSystems(licences) : {},
-      // Without it a player that has stalled once stays late for ever.
-      maxLiveSyncPlaybackRate: 1.2,
+      maxLiveSyncPlaybackRate: CATCH_UP_RATE,
+      liveSyncOnStallIncrease: 0, // it would never be taken back: play-edge.js says how late a viewer shall be
       // A playlist may be answered only when there is something new, three target durations later at most.
       playlistLoadPolicy: {
         default: {
@@ -43,19 +44,39 @@ window.fastpixEngine = {
         },
       },
     });
-    // Its rate brings a player back that is a target duration late, not one whose machine was busy for long: that one
-    // jumps to the edge. Not where one may go back on purpose. (Set here: given above, it would ask for a fixed distance
-    // from the edge as well, in place of the server's.)
-    if (!/[?&]dvrMode=true/.test(url)) hls.config.liveMaxLatencyDurationCount = LIVE_BEHIND_MAX_TARGETS;
+    const isDvr = /[?&]dvrMode=true/.test(url);
+    // Set here: given above, it would ask for a fixed distance from the edge as well, in place of the server's.
+    const leap = (isAllowed) => { hls.config.liveMaxLatencyDurationCount = isAllowed && !isDvr ? LIVE_BEHIND_MAX_TARGETS : Infinity; };
+    leap(true);
+    let reserveS = 0;
+    function aim() {
+      const list = hls.latestLevelDetails;
+      const askedS = list && list.live && (list.partHoldBack || list.holdBack);
+      if (askedS) hls.targetLatency = askedS + reserveS;
+    }
+    const edge = new FastpixEdge(video, {
+      goalS: () => (hls.latestLevelDetails?.live ? hls.liveSyncPosition : null),
+      setReserve(seconds) {
+        reserveS = seconds;
+        aim();
+      },
+      setChosen(isChosen) {
+        hls.config.maxLiveSyncPlaybackRate = isChosen ? 1 : CATCH_UP_RATE;
+        if (isChosen && video.playbackRate > 1 && video.playbackRate <= CATCH_UP_RATE) video.playbackRate = 1;
+        leap(!isChosen);
+      },
+    }, { mayJump: !isDvr, onJump: on.jump });
     // Two of each: a third failure in a row is not passing.
     let reloadsLeft = 2;
     let recoveriesLeft = 2;
 
-    const details = () => (hls.levels[hls.currentLevel] || hls.levels[hls.loadLevel] || {}).details;
     let wasLive = false;
     let retry;
 
-    hls.on(Hls.Events.LEVEL_UPDATED, (_event, data) => { wasLive = wasLive || data.details.live; });
+    hls.on(Hls.Events.LEVEL_UPDATED, (_event, data) => {
+      wasLive = wasLive || data.details.live;
+      aim();
+    });
     hls.on(Hls.Events.MANIFEST_PARSED, () => {
       hls.startLevel = hls.firstLevel; // the server lists the quickest rung first
       hls.startLoad();
@@ -98,17 +119,14 @@ window.fastpixEngine = {
       },
       // null for what is not live (any more); otherwise seconds behind the edge, and whether that is as close as it gets.
       live() {
-        const list = details();
+        const list = hls.latestLevelDetails;
         if (!list || !list.live) return null;
-        const behindS = hls.latency;
-        const allowedS = (hls.targetLatency || 0) + 2 * list.targetduration;
-        return { behindS, isAtEdge: behindS <= allowedS };
+        return { behindS: hls.latency, isAtEdge: edge.isNear(list.partHoldBack ? JUMP_FROM_S : 2 * list.targetduration) };
       },
-      goLive() {
-        if (hls.liveSyncPosition) video.currentTime = hls.liveSyncPosition;
-      },
+      goLive: () => edge.goLive(),
       destroy() {
         clearTimeout(retry);
+        edge.destroy();
         hls.destroy();
       },
     };

@@ -4,6 +4,8 @@
 
 // The seek range already ends where the manifest says that players should be.
 const LIVE_EDGE_S = 6;
+// How far behind that end, give or take as much, Shaka Player wants to be.
+const LIVE_LATENCY_S = 0.5;
 // Of what is loaded, when another track is chosen.
 const KEPT_S = 2;
 
@@ -16,16 +18,16 @@ window.fastpixEngine = {
     return shaka.Player.isBrowserSupported();
   },
 
-  // `on` has: ready(), fault(kind, details), quality(index), interrupted(). `licences` for an encrypted video: servers
-  // by key system.
+  // `on` has: ready(), fault(kind, details), quality(index), interrupted(), jump(fromS, toS). `licences` for an encrypted
+  // video: servers by key system.
   attach(video, url, on, licences) {
     const player = new shaka.Player();
     player.configure({
       // A segment that nobody has watched before is made while we wait: slower than a file, but it comes.
       streaming: {
         retryParameters: { maxAttempts: 5, timeout: 60000, stallTimeout: 35000 },
-        // Catches up after a stall instead of staying late.
-        liveSync: { enabled: true, maxPlaybackRate: 1.2 },
+        // Makes up for a little; play-edge.js for more.
+        liveSync: { enabled: true, maxPlaybackRate: 1.2, targetLatency: LIVE_LATENCY_S, targetLatencyTolerance: LIVE_LATENCY_S },
       },
       abr: { restrictToElementSize: true },
     });
@@ -34,6 +36,12 @@ window.fastpixEngine = {
       player.configure("drm.preferredKeySystems", Object.keys(licences.servers));
       if (licences.certificate) player.configure("drm.advanced", { "com.apple.fps": { serverCertificateUri: licences.certificate } });
     }
+    const edge = new FastpixEdge(video, {
+      goalS: () => (player.isLive() ? player.seekRange().end - LIVE_LATENCY_S : null),
+      setReserve: (seconds) => player.configure("streaming.liveSync.targetLatency", LIVE_LATENCY_S + seconds),
+      // Otherwise it would hurry to the edge from wherever the viewer went back to.
+      setChosen: (isChosen) => player.configure("streaming.liveSync.enabled", !isChosen),
+    }, { mayJump: !/[?&]dvrMode=true/.test(url), onJump: on.jump });
     const variants = () => {
       const tracks = player.getVariantTracks().filter((track) => track.videoId !== null);
       const active = tracks.find((track) => track.active) || tracks[0];
@@ -78,11 +86,13 @@ window.fastpixEngine = {
       // null for what is not live (any more); otherwise seconds behind the edge, and whether that is as close as it gets.
       live() {
         if (!player.isLive()) return null;
-        const behindS = player.seekRange().end - video.currentTime;
-        return { behindS, isAtEdge: behindS <= LIVE_EDGE_S };
+        return { behindS: player.seekRange().end - video.currentTime, isAtEdge: edge.isNear(LIVE_EDGE_S) };
       },
-      goLive: () => player.goToLive(),
-      destroy: () => player.destroy(),
+      goLive: () => edge.goLive(),
+      destroy() {
+        edge.destroy();
+        return player.destroy();
+      },
     };
   },
 };

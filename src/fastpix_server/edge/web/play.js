@@ -1,8 +1,8 @@
 // The page around a player: waits until the video is ready, says in plain words what is wrong, offers qualities.
 //
 // window.fastpixPlayer is an EventTarget for whoever embeds or tests the page. Events: "waiting" (not ready yet),
-// "ready", "firstframe", "quality", "playing", "interrupted" (a live stream stands still), "ended", "error"; each is also
-// kept in `log` with its time in ms.
+// "ready", "firstframe", "quality", "playing", "interrupted" (a live stream stands still), "jump" (to
+// its edge), "ended", "error"; each is also kept in `log` with its time in ms.
 "use strict";
 
 const STARTED_MS = performance.now();
@@ -215,6 +215,9 @@ function play(isEager, about) {
     },
     interrupted() {
       player.say("interrupted");
+    },
+    jump(fromS, toS) {
+      player.say("jump", { fromS, toS });
     },
     fault(kind, details) {
       if (kind === "network") fail("The connection was lost", "The rest of the video could not be loaded.", { kind, details });

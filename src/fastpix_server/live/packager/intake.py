@@ -16,6 +16,7 @@ from fastpix_server.live.packager.clock import MAX_STEP, Grid, Steps
 from fastpix_server.live.packager.codecs import BadTrack, Sound, sound_of
 from fastpix_server.live.packager.mp4 import init_segment
 from fastpix_server.live.packager.segments import Placed
+from fastpix_server.live.packager.stills import Still, Stills
 
 # How long the first key frame waits for the other track to be announced.
 TRACKS_WAIT_S = 1.0
@@ -59,6 +60,7 @@ class Counts:
     dropped: int = 0
     jumps: int = 0
     silent_frames: int = 0
+    stills: int = 0
     bad_tracks: int = 0
     received_bytes: int = 0
 
@@ -72,7 +74,8 @@ def check(track: Track) -> None:
 
 class Intake:
     """Of one connection of a publisher. `silent_track` is the sound that earlier epochs had: players expect it to go
-    on, so a publisher without sound gets silence of that kind. `on_slow`: its pictures are too far apart for parts."""
+    on, so a publisher without sound gets silence of that kind; one without pictures gets `still`. `on_slow`: its
+    pictures are too far apart for parts."""
 
     def __init__(
         self,
@@ -80,6 +83,7 @@ class Intake:
         *,
         now_s: Callable[[], float],
         silent_track: Track | None = None,
+        still: Still | None = None,
         on_slow: Callable[[], None] = lambda: None,
     ) -> None:
         self.counts = Counts()
@@ -90,10 +94,16 @@ class Intake:
         self._last_dts = 0
         self._slow_pictures = 0  # in a row
         self._epoch: _Epoch | None = None
+        self._stills = Stills(still)
         self._pictures: deque[Sample] = deque()  # from a key frame on, while no epoch runs
         self._sounds: deque[tuple[Track, Sample]] = deque()
         self._gop: list[Sample] = []  # the running epoch's pictures since its last key frame
         self._anchor_s: float | None = None  # least (arrival - time): the wall clock of the publisher's time 0
+
+    @property
+    def still(self) -> Still | None:
+        """The newest picture that can be shown by itself."""
+        return self._stills.last
 
     def on_track(self, track: Track) -> None:
         try:
@@ -115,10 +125,12 @@ class Intake:
         self._anchor_s = arrival_s if self._anchor_s is None else min(self._anchor_s, arrival_s)
         if sample.kind == "video" and self.video is not None:
             self.counts.pictures += 1
-            if not MAX_STEP < sample.dts - self._last_dts <= SLOW_STEP_MAX:
-                self._slow_pictures = 0
-            self._on_picture(sample)
+            is_slow = MAX_STEP < sample.dts - self._last_dts <= SLOW_STEP_MAX
             self._last_dts = sample.dts
+            self._slow_pictures = self._slow_pictures + 1 if is_slow else 0
+            self._on_picture(sample)
+            if self._slow_pictures == SLOW_PICTURES:
+                self._on_slow()
         elif sample.kind == "audio" and self.audio is not None:
             self.counts.sounds += 1
             self._on_sound(self.audio, sample)
@@ -150,6 +162,9 @@ class Intake:
     # -- pictures -----------------------------------------------------------------------------------------------
 
     def _on_picture(self, sample: Sample) -> None:
+        if self._stills.refuses(sample):
+            self.counts.dropped += 1
+            return
         epoch = self._epoch
         if epoch is not None and self._must_change(epoch, sample):
             self._end_epoch()
@@ -160,12 +175,17 @@ class Intake:
             self.counts.dropped += 1  # of another configuration, and it is too early for another epoch
             epoch.refused += 1
         elif epoch.picture(sample):
-            self._remember(sample)
+            self._remember(epoch.video, sample)
             epoch.drain(self._sounds)
         else:
             self._jump(epoch, sample)
 
-    def _remember(self, sample: Sample) -> None:
+    def _remember(self, track: Track | None, sample: Sample) -> None:
+        assert track is not None
+        self._stills.took(track, sample)
+        self._keep(sample)
+
+    def _keep(self, sample: Sample) -> None:
         if sample.is_key or len(self._gop) >= MAX_WAITING:
             self._gop = []
         if sample.is_key or self._gop:
@@ -178,11 +198,10 @@ class Intake:
 
     def _jump(self, epoch: "_Epoch", sample: Sample) -> None:
         self.counts.jumps += 1
-        self._slow_pictures += 1
-        if self._slow_pictures == SLOW_PICTURES:
-            self._on_slow()
         if epoch.length_s < EPOCH_MIN_S:
             epoch.go_on(sample)
+            assert epoch.video is not None
+            self._stills.took(epoch.video, sample)
             return
         self._end_epoch()
         self._anchor_s = self._now_s() - sample.dts / CLOCK_HZ
@@ -208,11 +227,20 @@ class Intake:
         if epoch is not None and epoch.video is None:
             self._on_sound_alone(epoch, track)
         elif epoch is not None:
+            self._stand(epoch, sample)
             epoch.drain(self._sounds)
-        elif self.video is None:
+        elif self.video is None or self._stills.is_standing:
             waited_s = abs(sample.dts - self._sounds[0][1].dts) / CLOCK_HZ
             if waited_s >= TRACKS_WAIT_S:
                 self._begin()
+
+    def _stand(self, epoch: "_Epoch", sound: Sample) -> None:
+        """The last key frame again, where pictures are missing beside the sound."""
+        for still in self._stills.on_sound(sound.dts, epoch.frame_ticks):
+            self.counts.stills += 1
+            if not epoch.picture(still):
+                epoch.go_on(still)
+            self._keep(still)
 
     def _on_sound_alone(self, epoch: "_Epoch", track: Track) -> None:
         is_jump = not epoch.drain(self._sounds)
@@ -227,12 +255,16 @@ class Intake:
     # -- epochs -------------------------------------------------------------------------------------------------
 
     def _begin(self) -> None:
-        pictures = [*self._pictures]
+        pictures, video = [*self._pictures], self.video
         self._pictures.clear()
+        is_still = not pictures and bool(self._sounds) and self._stills.last is not None
+        if is_still and self._stills.last is not None:
+            pictures, video = [self._stills.begin(self._sounds[0][1].dts)], self._stills.last.track
+            self.counts.stills += 1
         if pictures:
             first = pictures[0]
             base = first.dts + _composition(first)
-            video, audio = self.video, self.audio or self._silent_track
+            audio = self.audio or self._silent_track
         elif self._sounds and self.audio is not None:
             base, video, audio = self._sounds[0][1].dts, None, self._sounds[-1][0]
         else:
@@ -242,7 +274,10 @@ class Intake:
         for sample in pictures:
             if not epoch.picture(sample):
                 epoch.go_on(sample)
-            self._remember(sample)
+            self._keep(sample) if is_still else self._remember(video, sample)
+        if is_still:
+            for _, sound in self._sounds:
+                self._stand(epoch, sound)
         epoch.drain(self._sounds)
 
     def _start_epoch(
@@ -314,6 +349,11 @@ class _Epoch:
     def _lags(self) -> bool:
         """Sound that is farther than the pictures waits: it may belong to the next epoch."""
         return self.video is None or self._lag_s() > 0
+
+    @property
+    def frame_ticks(self) -> int:
+        """How long a frame of sound lasts."""
+        return self._grid.frame_samples * CLOCK_HZ // self._grid.rate_hz if self._grid else 0
 
     @property
     def usual_step(self) -> int:

@@ -1,6 +1,7 @@
 """Epochs, silence and patience: what becomes of a publisher's samples before they are packaged."""
 
 import dataclasses
+import itertools
 from collections.abc import Iterable
 
 import pytest
@@ -196,3 +197,42 @@ def test_a_publisher_of_less_than_two_pictures_a_second_is_told_apart(apart_s: f
     made.on_track(AUDIO)
     feed(made, (Sample("video", round(k * apart_s * CLOCK_HZ), 0, True, b"x") for k in range(60)))
     assert told == ["slow"] * is_slow
+
+
+def test_when_the_pictures_stop_the_sound_goes_on_and_the_last_key_frame_stands():
+    taken = Taken()
+    made = intake(taken)
+    feed(made, stream(4))
+    feed(made, [s for s in stream(8, start_s=4) if s.kind == "audio"])
+    spoken_s = taken.sounds[0][-1].time / 48_000
+    assert 11 < spoken_s < 12, "the sound waited for nothing"
+    # They come back in the middle of a group, which cannot be decoded behind a repeated picture.
+    feed(made, [dataclasses.replace(s, is_key=s.dts >= 13 * CLOCK_HZ and s.is_key) for s in stream(3, start_s=12)])
+    made.end()
+    assert len(taken.epochs) == 1
+    [pictures], [sounds] = taken.pictures, taken.sounds
+    stills = [p for p in pictures if 4 * CLOCK_HZ <= p.time < 14 * CLOCK_HZ]
+    assert all(p.is_key and p.duration <= CLOCK_HZ // 2 for p in stills)
+    assert made.counts.stills == len(stills)
+    assert all(b.time == a.time + a.duration for a, b in itertools.pairwise(pictures))
+    assert pictures[-1].time == 15 * CLOCK_HZ - FRAME
+    assert all(spoken(sounds))
+    assert len(sounds) == 15 * 48_000 // 1024 + 1
+
+
+def test_a_connection_without_pictures_shows_the_last_one_of_the_connection_before():
+    first = intake(Taken())
+    feed(first, stream(3))
+    first.end()
+    taken = Taken()
+    second = Intake(taken, now_s=lambda: 1000.0, still=first.still)
+    second.on_track(AUDIO)
+    feed(second, [s for s in stream(6) if s.kind == "audio"])
+    assert [(video, audio) for video, audio, _ in taken.epochs] == [(VIDEO, AUDIO)]
+    second.on_track(VIDEO)
+    feed(second, stream(2, start_s=6))
+    second.end()
+    assert len(taken.epochs) == 1, "pictures of the same kind come back into the same epoch"
+    assert taken.pictures[0][-1].time == 8 * CLOCK_HZ - FRAME
+    assert sum(not p.is_key for p in taken.pictures[0]) == 59, "of the two seconds at the end"
+    assert all(spoken(taken.sounds[0]))
