@@ -110,8 +110,7 @@ def kept() -> list[World]:
 
 async def two_worlds(api: FastAPI, kept: list[World], name: str) -> tuple[World, World]:
     """Ours and theirs: who only reads gets the same ones again and again."""
-    method, template = routed(api)[name]
-    if method != "GET":
+    if routed(api)[name][0] != "GET":
         return await make_world(api, kinds_of(ASKS[name])), await make_world(api, kinds_of(ASKS[name]))
     if not kept:
         kept += [await make_world(api, MAKERS), await make_world(api, MAKERS)]
