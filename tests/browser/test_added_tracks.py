@@ -20,7 +20,7 @@ SHOWN = "[...v.textTracks].filter((t) => t.mode === 'showing').flatMap((t) => [.
 async def test_added_tracks_are_in_the_menu_after_a_reload_and_can_be_chosen(
     browser: Browser, stage: Playing, engine: str, tmp_path: Path
 ) -> None:
-    film = await stage.publish(footage.film(), await short_film())
+    film = await stage.publish(footage.calm_film(), await short_film())
     await stage.maker()
     base = await stage.serve()
     watching = await watch(browser, base, film, engine)

@@ -38,7 +38,7 @@ async def encrypted_film(stage: Playing) -> Film:
         kid = ids.new_uuid()
         await keys_store.insert(tx, key_id=kid, workspace_id=workspace.id, public_pem=pair().public_pem)
     plan = await short_film()
-    film = await stage.publish(footage.film(), plan, access_policy="drm", workspace_id=workspace.id)
+    film = await stage.publish(footage.calm_film(), plan, access_policy="drm", workspace_id=workspace.id)
     return Film(film, kid)
 
 

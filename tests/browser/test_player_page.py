@@ -70,7 +70,7 @@ async def watch(browser: Browser, base: str, published: Published, engine: str, 
 
 async def short_film() -> Plan:
     """Seven segments of the trailer in two rungs: short enough to watch to the end."""
-    plan = await planned(footage.film())
+    plan = await planned(footage.calm_film())
     times = plan.timeline
     times = dataclasses.replace(times, cuts=times.cuts[:8], audio_cuts=times.audio_cuts[:8])
     return dataclasses.replace(plan, videos=plan.videos[-2:], timeline=times, seeks_s=plan.seeks_s[:7])
@@ -79,7 +79,7 @@ async def short_film() -> Plan:
 @pytest.mark.parametrize("engine", ENGINES)
 async def test_a_cold_video_plays_to_its_end(browser: Browser, stage: Playing, engine: str) -> None:
     plan = await short_film()
-    film = await stage.publish(footage.film(), plan)
+    film = await stage.publish(footage.calm_film(), plan)
     await stage.maker()
     base = await stage.serve()
     watching = await watch(browser, base, film, engine)
@@ -98,7 +98,7 @@ async def test_a_cold_video_plays_to_its_end(browser: Browser, stage: Playing, e
 
 async def test_a_broadcast_that_lacks_its_last_moment_is_over_nonetheless(browser: Browser, stage: Playing) -> None:
     """An engine may wait for it for ever. Here a film stands for it that stops half a second before its end."""
-    film = await stage.publish(footage.film(), await short_film())
+    film = await stage.publish(footage.calm_film(), await short_film())
     await stage.maker()
     watching = await watch(browser, await stage.serve(), film, "hls")
     await watching.wait("p.firstFrameMs !== null")
@@ -113,9 +113,9 @@ async def test_a_broadcast_that_lacks_its_last_moment_is_over_nonetheless(browse
 
 @pytest.mark.parametrize("engine", ENGINES)
 async def test_a_seek_to_the_far_end_plays_from_there(browser: Browser, stage: Playing, engine: str) -> None:
-    plan = await planned(footage.film())
+    plan = await planned(footage.calm_film())
     plan = dataclasses.replace(plan, videos=plan.videos[-2:])
-    film = await stage.publish(footage.film(), plan)
+    film = await stage.publish(footage.calm_film(), plan)
     await stage.maker()
     watching = await watch(browser, await stage.serve(), film, engine)
     await watching.wait("p.firstFrameMs !== null")
@@ -137,15 +137,15 @@ async def test_a_seek_to_the_far_end_plays_from_there(browser: Browser, stage: P
 
 @pytest.mark.parametrize("engine", ENGINES)
 async def test_rungs_are_switched_without_a_break(browser: Browser, stage: Playing, engine: str) -> None:
-    plan = await planned(footage.film())
+    plan = await planned(footage.calm_film())
     plan = dataclasses.replace(plan, videos=plan.videos[-2:])
-    film = await stage.publish(footage.film(), plan)
+    film = await stage.publish(footage.calm_film(), plan)
     await stage.maker()
     watching = await watch(browser, await stage.serve(), film, engine)
     await watching.wait("p.firstFrameMs !== null")
     qualities = await watching.do("return p.qualities();")
     assert sorted(q["id"] for q in qualities) == ["270p", "480p"]
-    await watching.do("v.muted = true; await v.play();")
+    await watching.do("v.muted = true; v.playbackRate = 2; await v.play();")
     for wanted, height in (("270p", 270), ("480p", 480), ("270p", 270)):
         index = next(q["index"] for q in qualities if q["id"] == wanted)
         await watching.do(f"p.setQuality({index});")
@@ -198,7 +198,7 @@ async def test_a_video_that_is_not_ready_starts_by_itself(browser: Browser, stag
     media_id = ids.new_uuid()
     async with stage.db.unit() as tx:
         early = await service.create_id(tx, workspace_id=media_id, target_id=media_id, access_policy="public")
-    await stage.storage.objects.put(f"sources/{media_id}/original", footage.film().read_bytes())
+    await stage.storage.objects.put(f"sources/{media_id}/original", footage.calm_film().read_bytes())
     await stage.maker()
     watching = await watch(browser, await stage.serve(), Published(media_id, early.id, plan), "hls")
     await watching.wait("p.state === 'waiting'")
@@ -222,7 +222,7 @@ async def test_a_video_that_is_not_ready_starts_by_itself(browser: Browser, stag
 )
 async def test_what_is_wrong_is_said_in_plain_words(browser: Browser, stage: Playing, case: str, words: str) -> None:
     plan = await short_film()
-    film = await stage.publish(footage.film(), plan)
+    film = await stage.publish(footage.calm_film(), plan)
     query = ""
     if case == "unknown":
         film = dataclasses.replace(film, playback_id=ids.new_uuid())

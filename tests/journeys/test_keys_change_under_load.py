@@ -29,6 +29,7 @@ VIEWERS = 4
 REVOKED_WITHIN_S = 6.0
 EACH_PHASE_REQUESTS = 60
 PHASE_TIMEOUT_S = 60
+PROBE_PAUSE_S = 0.1
 PAUSE_S = 0.02  # between two requests of a viewer: it is the change that is tried here, not the speed
 
 
@@ -160,6 +161,7 @@ def _probe(paths: list[str], base_url: str, deleted_s: float) -> Counter[int]:
                     )
             if asked_s > deleted_s + REVOKED_WITHIN_S:
                 return seen
+            time.sleep(PROBE_PAUSE_S)
 
 
 class Edges:

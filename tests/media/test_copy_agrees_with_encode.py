@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from tests import footage
+from tests.media.making import cheap
 
 from fastpix_server.engine import ladder
 from fastpix_server.engine.copyrung import CopySource, judge
@@ -29,8 +30,8 @@ async def planned(kind: str, folder: Path) -> tuple[Path, Plan]:
 
 
 async def encoded(plan: Plan, path: Path, out: Path) -> Path:
-    """The lowest encoded rung, whole."""
-    rung = plan.videos[-1]
+    """The lowest encoded rung, whole and cheap."""
+    rung = cheap(plan.videos[-1])
     parts = [await make_init(plan, rung)]
 
     async def keep(_name: str, _k: int, fragment: bytes) -> None:

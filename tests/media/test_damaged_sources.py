@@ -5,13 +5,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 from tests import footage
-from tests.media.making import SMALL, Made, make, plan_for, warnings_of
+from tests.media.making import SMALL, Made, cheap, make, plan_for, warnings_of
 
 from fastpix_server.base.errors import ServiceFault, SourceFault
 from fastpix_server.engine.encode import encode_audio, encode_video
 from fastpix_server.engine.plan import Plan
 
-FPS = 30
+RUNG = cheap(SMALL)
 
 
 def zeroed(source: Path, out: Path, first: float, last: float) -> Path:
@@ -26,7 +26,7 @@ def zeroed(source: Path, out: Path, first: float, last: float) -> Path:
 
 async def numbers_of(plan: Plan, source: Path, folder: Path, order: range | None) -> np.ndarray:
     made = await make(plan, source, order=order)
-    stream = await made.write(SMALL.name, folder / "o.mp4")
+    stream = await made.write(RUNG.name, folder / "o.mp4")
     assert warnings_of(stream) == ""
     numbers = footage.frame_numbers("-i", str(stream))
     assert len(numbers) == plan.timeline.frames
@@ -36,7 +36,7 @@ async def numbers_of(plan: Plan, source: Path, folder: Path, order: range | None
 @pytest.mark.parametrize("apart", [False, True])
 async def test_a_hole_in_the_middle_shows_a_neighbouring_picture(apart: bool, tmp_path: Path):
     source = footage.make("long")
-    plan = plan_for(source, "30", rungs=[SMALL], audio=None)
+    plan = plan_for(source, "30", rungs=[RUNG], audio=None)
     broken = zeroed(source, tmp_path / "broken.mp4", 0.4, 0.6)
     numbers = await numbers_of(plan, broken, tmp_path, range(plan.timeline.segment_count) if apart else None)
     wrong = np.flatnonzero(numbers != np.arange(len(numbers)))
@@ -47,7 +47,7 @@ async def test_a_hole_in_the_middle_shows_a_neighbouring_picture(apart: bool, tm
 
 async def test_a_lost_end_repeats_the_last_picture(tmp_path: Path):
     source = footage.make("long")
-    plan = plan_for(source, "30", rungs=[SMALL], audio=None)
+    plan = plan_for(source, "30", rungs=[RUNG], audio=None)
     broken = zeroed(source, tmp_path / "broken.mp4", 0.7, 1.0)
     numbers = await numbers_of(plan, broken, tmp_path, range(plan.timeline.segment_count))
     last = int(numbers[-1])
@@ -59,7 +59,7 @@ async def test_a_lost_end_repeats_the_last_picture(tmp_path: Path):
 
 async def test_a_picture_that_stays_past_the_last_frame_is_repeated(tmp_path: Path):
     source = footage.make("plain")
-    plan = plan_for(footage.make("long"), "30", rungs=[SMALL], audio=None)  # 24 s planned, 8 s there
+    plan = plan_for(footage.make("long"), "30", rungs=[RUNG], audio=None)  # 24 s planned, 8 s there
     made = Made(plan)
     await encode_video(plan, source, plan.videos, 8, 10, made.emit)
     assert set(made.segments) == {("180p", 8), ("180p", 9)}
@@ -74,14 +74,14 @@ async def test_a_stream_that_changes_size_and_colour_keeps_its_count(tmp_path: P
     raw, source = tmp_path / "both.h264", tmp_path / "both.mp4"
     raw.write_bytes(joined)
     footage.ffmpeg("-f", "h264", "-r", "30", "-i", str(raw), "-c", "copy", str(source))
-    plan = plan_for(source, "30", rungs=[SMALL], audio=None)
+    plan = plan_for(source, "30", rungs=[RUNG], audio=None)
     for order in (None, range(plan.timeline.segment_count)):
         assert (await numbers_of(plan, source, tmp_path, order) == np.arange(240)).all()
 
 
 async def test_an_undecodable_source_is_the_sources_fault(tmp_path: Path):
     source = footage.make("long")
-    plan = plan_for(source, "30", rungs=[SMALL])
+    plan = plan_for(source, "30", rungs=[RUNG])
     broken = zeroed(source, tmp_path / "broken.mp4", 0.0, 1.0)
     made = Made(plan)
     with pytest.raises(SourceFault, match="cannot be decoded"):
@@ -90,7 +90,7 @@ async def test_an_undecodable_source_is_the_sources_fault(tmp_path: Path):
 
 
 async def test_a_missing_source_is_our_fault(tmp_path: Path):
-    plan = plan_for(footage.make("plain"), "30", rungs=[SMALL])
+    plan = plan_for(footage.make("plain"), "30", rungs=[RUNG])
     for encode, what in ((encode_video, plan.videos), (encode_audio, plan.audios[0])):
         with pytest.raises(ServiceFault, match="not there"):
             await encode(plan, tmp_path / "gone.mp4", what, 0, 1, Made(plan).emit)
@@ -98,6 +98,6 @@ async def test_a_missing_source_is_our_fault(tmp_path: Path):
 
 @pytest.mark.parametrize("kind", ["m3u8", "ffconcat", "dash", "text"])
 async def test_a_file_that_names_other_files_is_never_followed(kind: str):
-    plan = plan_for(footage.make("plain"), "30", rungs=[SMALL])
+    plan = plan_for(footage.make("plain"), "30", rungs=[RUNG])
     with pytest.raises(SourceFault):
         await encode_video(plan, footage.make(kind), plan.videos, 0, 1, Made(plan).emit)

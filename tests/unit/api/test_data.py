@@ -170,10 +170,14 @@ async def test_every_dimension_can_be_filtered_and_grouped_by(api, watch):
     watch()
     assert await data(api, "dimensions") == list(dimensions.DIMENSIONS)
     assert len(dimensions.DIMENSIONS) == 56
+    shown = {}
     for name in dimensions.DIMENSIONS:
-        rows = await data(api, f"metrics/views/breakdown?{WIDE}&groupBy={name}")
-        [row] = rows
-        assert await count(api, f"{WIDE}&filterby[]={name}:{row['field']}") == 1, name
+        [row] = await data(api, f"metrics/views/breakdown?{WIDE}&groupBy={name}")
+        shown[name] = row["field"]
+    # All its values together let the view in; that it must not have one of them (every fourth is tried) keeps it out.
+    assert await count(api, "&".join([WIDE, *(f"filterby[]={name}:{value}" for name, value in shown.items())])) == 1
+    for name, value in [*shown.items()][::4]:
+        assert await count(api, f"{WIDE}&filterby[]=!{name}:{value}") == 0, name
     for name in dimensions.CURRENT_DIMENSIONS:
         await data(api, f"viewlist/current-views/filter?dimension={name}")
 
@@ -404,8 +408,9 @@ async def test_no_parameter_is_ever_sql(api, watch, engine):
     told = {"video_title": secret, "given_viewer_id": secret, "error_message": secret, "has_error": True}
     engine.watch(str(uuid.uuid4()), secret, **told)
     watch(video_title="ours")
-    for place in PLACES:
-        for text in HOSTILE:
+    for number, place in enumerate(PLACES):
+        # What breaks out of quotes is tried everywhere; of the others each place sees two, and each is seen somewhere.
+        for text in (*HOSTILE[:3], *HOSTILE[3 + number % 4 :: 4]):
             # A path segment has no use for a megabyte; the rest of the list is the same.
             encoded = quote(text if "{path}" not in place else text[:1000], safe="")
             answer = await api.http.get("/data/" + place.format(wide=WIDE, text=encoded, path=encoded))
@@ -456,9 +461,12 @@ async def test_the_longest_filters_arrive(api, watch):
 
 
 async def test_every_metric_answers_every_question(api, watch):
+    """What they compute, in every measurement, is compared with a reference in tests/unit/views/test_queries.py."""
     watch()
-    for metric in metrics.BY_ID:
+    for number, metric in enumerate(metrics.BY_ID):
         assert (await data(api, f"metrics/{metric}/overall?{WIDE}"))["totalViews"] == 1
+        if number % 4:
+            continue
         [row] = await data(api, f"metrics/{metric}/breakdown?{WIDE}&orderBy=value&sortOrder=desc")
         [point] = await data(api, f"metrics/{metric}/timeseries?{WIDE}&groupBy=day&measurement=sum")
         assert (row["views"], point["numberOfViews"]) == (1, 1)

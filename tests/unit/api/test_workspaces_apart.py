@@ -68,24 +68,20 @@ def routed(api: FastAPI) -> dict[str, tuple[str, str]]:
 
 async def rows_of(world: World) -> set[tuple[str, str]]:
     """Every row of every table that names the workspace or one of its objects, as text."""
-    found: set[tuple[str, str]] = set()
     async with world.db.unit() as tx:
         tables = await tx.execute(
             text(
-                "select table_name from information_schema.tables where table_schema = 'public'"
-                " and table_type = 'BASE TABLE' and table_name not like 'procrastinate%'"
+                "select relname from pg_class where relnamespace = 'public'::regnamespace and relkind = 'r'"
+                " and relname not like 'procrastinate%' and pg_relation_size(oid) > 0"
             )
         )
-        for table in tables.scalars().all():
-            rows = await tx.execute(
-                text(
-                    f"select shown from (select (to_jsonb(t) - 'last_used_at')::text as shown from \"{table}\" t) s"
-                    " where exists (select 1 from unnest(cast(:secrets as text[])) word where strpos(shown, word) > 0)"
-                ),
-                {"secrets": list(world.secrets())},
-            )
-            found |= {(table, row) for row in rows.scalars()}
-    return found
+        each = [
+            f"select '{table}', shown from (select (to_jsonb(t) - 'last_used_at')::text as shown from \"{table}\" t) s"
+            " where exists (select 1 from unnest(cast(:secrets as text[])) word where strpos(shown, word) > 0)"
+            for table in tables.scalars()
+        ]
+        rows = await tx.execute(text(" union all ".join(each)), {"secrets": list(world.secrets())})
+        return {(table, row) for table, row in rows}
 
 
 async def test_every_operation_has_its_lines_here(api: FastAPI):
@@ -106,10 +102,32 @@ def mixtures(ask: Ask) -> list[tuple[str, ...]]:
     return [some for n in range(1, len(kinds) + 1) for some in itertools.combinations(kinds, n)]
 
 
+@pytest.fixture(scope="module")
+def kept() -> list[World]:
+    """Two worlds with everything in them, made by the first test that only reads."""
+    return []
+
+
+async def two_worlds(api: FastAPI, kept: list[World], name: str) -> tuple[World, World]:
+    """Ours and theirs: who only reads gets the same ones again and again."""
+    if routed(api)[name][0] != "GET":
+        return await make_world(api, kinds_of(ASKS[name])), await make_world(api, kinds_of(ASKS[name]))
+    if not kept:
+        kept += [await make_world(api, MAKERS), await make_world(api, MAKERS)]
+    for world in kept:
+        world.db, world.video_data = api.state.context.db, api.state.context.video_data
+        if name.startswith("current-views"):  # the view of an earlier test may be too old to be of now
+            world.ids["view"] = await MAKERS["view"](world)
+    return kept[0], kept[1]
+
+
 @pytest.mark.parametrize("name", ASKS)
-async def test_an_id_of_another_workspace_is_answered_like_one_that_never_was(api: FastAPI, name: str):
+async def test_an_id_of_another_workspace_is_answered_like_one_that_never_was(
+    api: FastAPI, kept: list[World], name: str
+):
+    """And in the end to its owner: otherwise the refusals would prove nothing."""
     method, template = routed(api)[name]
-    ours, theirs = await make_world(api, kinds_of(ASKS[name])), await make_world(api, kinds_of(ASKS[name]))
+    ours, theirs = await two_worlds(api, kept, name)
     before = await rows_of(theirs)
     assert before
     for ask in ASKS[name]:
@@ -126,23 +144,16 @@ async def test_an_id_of_another_workspace_is_answered_like_one_that_never_was(ap
             assert told.status_code == ask.status, told.text
             assert not [secret for secret in theirs.secrets() if secret in told.text]
     assert await rows_of(theirs) == before
+    for ask in ASKS[name]:
+        told = await send(theirs.http, method, template, ask, theirs.ids)
+        assert told.status_code == ask.status, told.text
+        if method == "GET" and ask.status < 300 and ask.is_shown:
+            assert [secret for secret in theirs.secrets() if secret in told.text]
 
 
 def seen(told: httpx.Response) -> tuple[int, bytes, list[tuple[str, str]]]:
     """Everything of an answer but the name of the request."""
     return told.status_code, told.content, [pair for pair in told.headers.items() if pair[0] != "x-request-id"]
-
-
-@pytest.mark.parametrize("name", ASKS)
-async def test_the_same_question_is_answered_to_the_owner(api: FastAPI, name: str):
-    """Otherwise the refusals above would prove nothing."""
-    method, template = routed(api)[name]
-    owner = await make_world(api, kinds_of(ASKS[name]))
-    for ask in ASKS[name]:
-        told = await send(owner.http, method, template, ask, owner.ids)
-        assert told.status_code == ask.status, told.text
-        if method == "GET" and ask.status < 300 and ask.is_shown:
-            assert [secret for secret in owner.secrets() if secret in told.text]
 
 
 async def test_an_idempotency_key_of_another_workspace_replays_nothing(api: FastAPI):
@@ -156,25 +167,33 @@ async def test_an_idempotency_key_of_another_workspace_replays_nothing(api: Fast
 
 
 @pytest.mark.parametrize("permission", PERMISSIONS)
-async def test_a_token_of_one_permission_is_refused_everything_else_and_hears_what_is_missing(
-    api: FastAPI, permission: str
-):
+async def test_what_a_permission_opens_is_opened_by_it_alone_and_by_no_other(api: FastAPI, permission: str):
+    """Who has every permission but the one that is needed hears which is missing."""
     world = await make_world(api, ())
-    async with world.db.unit() as tx:
-        token = await access.create_token(
-            tx, pepper=PEPPER, workspace_id=world.workspace_id, name="t", permissions=[permission]
-        )
-    assert routed(api)
+
+    async def holder_of(*permissions: str) -> httpx.AsyncClient:
+        async with world.db.unit() as tx:
+            return client_of(
+                api,
+                await access.create_token(
+                    tx, pepper=PEPPER, workspace_id=world.workspace_id, name="t", permissions=permissions
+                ),
+            )
+
+    one, others = await holder_of(permission), await holder_of(*(p for p in PERMISSIONS if p != permission))
     nothing = {kind: str(uuid.uuid4()) for kind in MAKERS}
-    async with client_of(api, token) as http:
-        for name, (method, template) in routed(api).items():
-            area = AREAS[template.split("/")[1]]
-            needed = None if name == "get-workspace" else f"{area}:{'read' if method == 'GET' else 'write'}"
-            told = await send(http, method, template, ASKS[name][0], nothing)
-            if needed in (None, permission):
-                assert told.status_code not in (401, 403), (name, told.text)
-                continue
+    tried = 0
+    for name, (method, template) in routed(api).items():
+        area = AREAS[template.split("/")[1]]
+        needed = None if name == "get-workspace" else f"{area}:{'read' if method == 'GET' else 'write'}"
+        if needed in (None, permission):
+            told = await send(one, method, template, ASKS[name][0], nothing)
+            assert told.status_code not in (401, 403), (name, told.text)
+        if needed == permission:
+            told = await send(others, method, template, ASKS[name][0], nothing)
             assert told.status_code == 403, (name, told.text)
             error = told.json()["error"]
             assert error["message"] == "forbidden"
             assert f"permission {needed}." in error["description"]
+            tried += 1
+    assert tried > 2

@@ -8,10 +8,10 @@ import httpx
 import pytest
 from tests import footage
 from tests.planned import planned
-from tests.playing import Playing, Published
+from tests.playing import Playing, Published, until
 
 from fastpix_server.base import ids
-from fastpix_server.playback import service
+from fastpix_server.playback import admission, service
 
 
 @pytest.fixture
@@ -138,29 +138,37 @@ async def test_media_that_is_not_published_is_not_ready_and_then_is(stage: Playi
 
 
 async def test_a_deletion_bites_at_once_on_every_edge(
-    stage: Playing, edge: httpx.AsyncClient, bikes: Published
+    stage: Playing, bikes: Published, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    other = await stage.edge()
+    monkeypatch.setattr(admission, "TTL_S", 3600)  # so that it is the notification that ends it
+    edge, other = await stage.edge(), await stage.edge()
     paths = (f"/{bikes.playback_id}.m3u8", bikes.url("source", "index.m3u8"))
     for client in (edge, other):
         for path in paths:
             assert (await client.get(path)).status_code == 200
     async with stage.db.unit() as tx:
         assert await service.delete_id(tx, bikes.media_id, bikes.playback_id)
-    await asyncio.sleep(0.1)  # a notification's way, far less than the caches' time to live
     for client in (edge, other):
         for path in paths:
-            assert (await client.get(path)).status_code == 404
+            await until_gone(client, path)
+
+
+async def until_gone(edge: httpx.AsyncClient, path: str) -> None:
+    async def is_gone() -> bool:
+        return (await edge.get(path)).status_code == 404
+
+    await until(is_gone)
 
 
 async def test_unpublished_media_is_gone_with_all_its_ids(
-    stage: Playing, edge: httpx.AsyncClient, bikes: Published
+    stage: Playing, bikes: Published, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(admission, "TTL_S", 3600)
+    edge = await stage.edge()
     assert (await edge.get(f"/{bikes.playback_id}.m3u8")).status_code == 200
     async with stage.db.unit() as tx:
         await service.unpublish(tx, bikes.media_id)
-    await asyncio.sleep(0.1)
-    assert (await edge.get(f"/{bikes.playback_id}.m3u8")).status_code == 404
+    await until_gone(edge, f"/{bikes.playback_id}.m3u8")
 
 
 async def test_a_restricted_id_is_forbidden_elsewhere(

@@ -9,6 +9,7 @@ import psutil
 import pytest
 from tests import footage
 from tests.media.making import MONO, SMALL, STEREO, Made, make, plan_for
+from tests.playing import until
 
 from fastpix_server.engine import encode, inits
 from fastpix_server.engine.encode import Control, Killed, encode_audio, encode_video
@@ -70,7 +71,7 @@ async def test_the_encoder_waits_while_a_segment_is_not_taken(plan: Plan, source
     await asyncio.sleep(1.5)
     assert taken.order == [("180p", 0)]
     (child,) = children()
-    async with asyncio.timeout(30):  # a busy machine needs a while to fill the encoder's buffers
+    async with asyncio.timeout(60):  # a busy machine needs a while to fill the encoder's buffers
         used_s = -1.0
         while child.cpu_times().user - used_s >= 0.2:
             used_s = child.cpu_times().user
@@ -79,12 +80,6 @@ async def test_the_encoder_waits_while_a_segment_is_not_taken(plan: Plan, source
     gate.set()
     await task
     assert len(taken.order) == 12
-
-
-async def until(condition, timeout_s: float = 20.0) -> None:
-    async with asyncio.timeout(timeout_s):
-        while not condition():  # noqa: ASYNC110 - what is awaited sets no event
-            await asyncio.sleep(0.01)
 
 
 async def test_killing_ends_the_encode_and_keeps_what_was_made(plan: Plan, source: Path, children):
@@ -115,9 +110,11 @@ async def test_a_paused_encode_stands_still_until_it_is_resumed(plan: Plan, sour
     task = asyncio.create_task(encode_video(plan, source, plan.videos, 0, 12, made.emit, control=control))
     await until(lambda: bool(made.order))
     control.pause()
-    await asyncio.sleep(0.3)  # what was in the pipe arrives
-    stood_at = len(made.order)
-    await asyncio.sleep(1.0)
+    stood_at = -1
+    async with asyncio.timeout(60):  # what was in the pipe arrives
+        while len(made.order) > stood_at:
+            stood_at = len(made.order)
+            await asyncio.sleep(0.5)
     assert len(made.order) == stood_at < 12
     control.resume()
     await task

@@ -1,7 +1,6 @@
 """Keys in the table: made, listed, looked at, deleted; limits; nothing private left behind."""
 
 import asyncio
-import time
 from collections.abc import AsyncIterator
 
 import pytest
@@ -109,12 +108,10 @@ async def test_too_many_keys_at_once_are_refused_and_the_next_one_is_made(db):
 
 async def test_the_event_loop_stays_free_while_keys_are_made():
     making = asyncio.gather(*(service.make_pair() for _ in range(service.MAKING_MAX)))
-    longest_s, before = 0.0, time.perf_counter()
+    turns = 0
     while not making.done():
-        await asyncio.sleep(0.002)
-        now = time.perf_counter()
-        longest_s, before = max(longest_s, now - before), now
+        await asyncio.sleep(0.001)
+        turns += 1
     pairs = await making
     assert len({p.public_pem for p in pairs}) == service.MAKING_MAX
-    # On the loop, one key alone would hold it for longer than a busy machine's scheduler does.
-    assert longest_s < 0.25
+    assert turns > 10  # hundreds are usual; made on the loop, all keys would be there after one

@@ -185,16 +185,16 @@ async def test_what_the_sound_encoder_puts_before_the_first_frame_is_left_out(la
 
 async def test_a_source_above_what_the_stream_allows_is_not_offered():
     live = Live(max_lines=480)
-    await live.publish(live_samples.publication(seconds=5, size="1280x720"))
+    await live.publish(live_samples.publication(seconds=5, size="640x640", fps="15", gop=30))
     assert {s.rendition.name for s in live.segments} == {"480p", "a0"}
-    assert len(pictures(live.of("480p"))) == 150
+    assert len(pictures(live.of("480p"))) == 75
     await live.broadcast.close()
 
 
 async def test_a_child_that_is_killed_is_followed_by_another_behind_a_discontinuity():
     live = Live()
     sink = live.broadcast.begin_epoch(live.publisher)
-    published = live_samples.publication(seconds=12, size="640x640", gop=30)
+    published = live_samples.publication(seconds=12, size="640x640", fps="15", gop=15)
     feeding = asyncio.create_task(feed_in_time(sink, published))
     child = await live.running_child()
     await until(lambda: len(live.of("480p")) > 0)
@@ -218,7 +218,7 @@ async def test_a_child_that_gives_nothing_is_ended(monkeypatch: pytest.MonkeyPat
     live = Live()
     sink = live.broadcast.begin_epoch(live.publisher)
     feeding = asyncio.create_task(
-        feed_in_time(sink, live_samples.publication(seconds=12, size="640x640", gop=30), speed=1)
+        feed_in_time(sink, live_samples.publication(seconds=12, size="640x640", fps="15", gop=15), speed=1)
     )
     child = await live.running_child()
     assert child._process is not None
@@ -231,7 +231,8 @@ async def test_a_child_that_gives_nothing_is_ended(monkeypatch: pytest.MonkeyPat
 
 async def test_when_the_encoder_is_too_slow_whole_segments_are_left_out(monkeypatch: pytest.MonkeyPatch):
     live = Live()
-    publishing = asyncio.create_task(live.publish(live_samples.publication(seconds=12, size="640x640")))
+    published = live_samples.publication(seconds=12, size="640x640", fps="15", gop=30)
+    publishing = asyncio.create_task(live.publish(published))
     await until(lambda: len(live.of("480p")) > 0)
     monkeypatch.setattr(transcoder, "MAX_LAG_S", -1.0)
     await until(lambda: live.child is None or live.child.skipped_segments > 0)
@@ -271,7 +272,7 @@ async def feed_until(live: Live, published: Publication, is_so: Callable[[], boo
 @pytest.mark.usefixtures("broken_ffmpeg")
 async def test_without_a_working_encoder_the_source_is_played_alone():
     live = Live()
-    published = live_samples.publication(seconds=3, size="640x640", gop=15)
+    published = live_samples.publication(seconds=3, size="640x640", fps="15", gop=8)
     scheme = lambda: live.broadcast._stage.scheme  # noqa: E731
     await feed_until(live, published, lambda: (s := scheme()) is not None and not s.needs_encoder)
     assert live.broadcast.health()["encoder_failures"] == transcoder.MAX_RESTARTS
@@ -291,7 +292,7 @@ async def test_when_the_only_rung_is_too_slow_the_sound_still_has_segments_of_al
     monkeypatch: pytest.MonkeyPatch,
 ):
     live = Live(max_lines=480)
-    published = live_samples.publication(seconds=14, size="1280x720", gop=30)
+    published = live_samples.publication(seconds=14, size="640x640", fps="15", gop=15)
     publishing = asyncio.create_task(live.publish(published))
     await until(lambda: len(live.of("480p")) > 0)
     monkeypatch.setattr(transcoder, "MAX_LAG_S", -1.0)

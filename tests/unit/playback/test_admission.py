@@ -16,19 +16,23 @@ from fastpix_server.playback.gate import Viewer
 
 
 @pytest.fixture
-async def door(stage: Playing) -> AsyncIterator[Admission]:
-    listener = Listener(stage.url)
-    made = Admission(stage.db, listener, path_keys=PATH_KEYS)
-    await listener.start()
-    yield made
-    await listener.close()
+async def film(stage: Playing) -> Published:
+    return await stage.publish(footage.bikes(), await planned(footage.bikes()))
 
 
 @pytest.fixture
-async def film(stage: Playing, door: Admission) -> Published:
-    published = await stage.publish(footage.bikes(), await planned(footage.bikes()))
-    await asyncio.sleep(0.2)  # its own announcement would drop what the test is about
-    return published
+async def listener(stage: Playing, film: Published) -> AsyncIterator[Listener]:
+    """It does not hear of the film's beginning, which would drop what these tests are about."""
+    made = Listener(stage.url)
+    yield made
+    await made.close()
+
+
+@pytest.fixture
+async def door(stage: Playing, listener: Listener) -> Admission:
+    made = Admission(stage.db, listener, path_keys=PATH_KEYS)
+    await listener.start()
+    return made
 
 
 async def test_a_known_id_is_answered_without_the_database(
@@ -66,21 +70,23 @@ async def test_a_thousand_new_viewers_read_the_id_and_the_plan_once(
 
 
 async def test_an_answer_that_was_read_before_a_deletion_is_not_kept(
-    stage: Playing, door: Admission, film: Published, monkeypatch: pytest.MonkeyPatch
+    stage: Playing, listener: Listener, door: Admission, film: Published, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real = store.find_id
+    real, was_read, is_announced = store.find_id, asyncio.Event(), asyncio.Event()
 
     async def slow(*args: object) -> object:
         found = await real(*args)  # type: ignore[arg-type]
-        await asyncio.sleep(0.3)
+        was_read.set()
+        await is_announced.wait()
         return found
 
     monkeypatch.setattr(store, "find_id", slow)
+    listener.on(admission.CHANGED, lambda _: is_announced.set())  # called after the door's own
     early = asyncio.create_task(door.admit(film.playback_id, Viewer()))
-    await asyncio.sleep(0.1)
+    await asyncio.wait_for(was_read.wait(), 60)
     async with stage.db.unit() as tx:
         assert await service.delete_id(tx, film.media_id, film.playback_id)
-    await early
+    await asyncio.wait_for(early, 60)
     with pytest.raises(errors.NotFound):
         await door.admit(film.playback_id, Viewer())
 

@@ -22,14 +22,14 @@ from fastpix_server.playback.rates import rates
 
 
 async def small_plan() -> Plan:
-    """The trailer with its two smaller rungs and its sound."""
+    """The film with its two smaller rungs and its sound: work enough to be met at."""
     plan = await planned(footage.film())
     return dataclasses.replace(plan, videos=plan.videos[-2:])
 
 
 async def short_plan(chunks: int = 2) -> Plan:
-    """So many chunks of the trailer's smallest rung, the last one short, and the sound of them."""
-    plan = await small_plan()
+    """So many chunks of the calm film's smallest rung, the last one short, and the sound of them."""
+    plan = await planned(footage.calm_film())
     times = plan.timeline
     count = fill.CHUNK_SEGMENTS * (chunks - 1) + 3
     times = dataclasses.replace(times, cuts=times.cuts[: count + 1], audio_cuts=times.audio_cuts[: count + 1])
@@ -49,6 +49,8 @@ class Calls:
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.ranges: list[tuple[str, int, int]] = []
         self.alive = 0
+        self.may_begin = asyncio.Event()
+        self.may_begin.set()
         for name in ("encode_video", "encode_audio"):
             monkeypatch.setattr(fill, name, self._wrap(getattr(fill, name)))
 
@@ -58,6 +60,7 @@ class Calls:
             self.ranges.append((names, k0, k1))
             self.alive += 1
             try:
+                await self.may_begin.wait()
                 await encode(plan, source, renditions, k0, k1, emit, **options)
             finally:
                 self.alive -= 1
@@ -72,7 +75,7 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> Calls:
 
 async def test_a_fill_makes_everything_once_and_then_nothing(stage: Playing, calls: Calls) -> None:
     plan = await short_plan()
-    film = await stage.publish(footage.film(), plan)
+    film = await stage.publish(footage.calm_film(), plan)
     worker = await stage.maker()
     await worker.fill(film.media_id)
     assert set(await stage.stored(film)) == finals(plan)
@@ -87,7 +90,7 @@ async def test_a_fill_makes_everything_once_and_then_nothing(stage: Playing, cal
 
 async def test_exact_rates_replace_the_estimate_on_every_edge(stage: Playing) -> None:
     plan = await short_plan()
-    film = await stage.publish(footage.film(), plan)
+    film = await stage.publish(footage.calm_film(), plan)
     worker, edge = await stage.maker(), await stage.edge()
     before = (await edge.get(f"/{film.playback_id}.m3u8")).text
     await worker.fill(film.media_id)
@@ -110,7 +113,7 @@ async def test_exact_rates_replace_the_estimate_on_every_edge(stage: Playing) ->
 
 async def test_quick_segments_are_replaced_by_better_ones_under_the_same_url(stage: Playing) -> None:
     plan = await short_plan()
-    film = await stage.publish(footage.film(), plan)
+    film = await stage.publish(footage.calm_film(), plan)
     worker, edge = await stage.maker(), await stage.edge()
     quick = await edge.get(film.url("270p", "0.m4s"))
     assert "270p/0.fast.m4s" in await stage.stored(film)
@@ -123,7 +126,7 @@ async def test_quick_segments_are_replaced_by_better_ones_under_the_same_url(sta
 
 async def test_a_fill_goes_on_where_it_was_left(stage: Playing, calls: Calls) -> None:
     plan = await short_plan()
-    film = await stage.publish(footage.film(), plan)
+    film = await stage.publish(footage.calm_film(), plan)
     worker = await stage.maker()
     await worker.fill(film.media_id)
     place = f"media/{film.media_id}/{plan.revision}"
@@ -190,7 +193,7 @@ def _ffmpegs(of: int | None = None) -> list[psutil.Process]:
 
 async def test_two_workers_share_one_film_and_make_no_chunk_twice(stage: Playing, calls: Calls) -> None:
     plan = await short_plan(chunks=4)
-    film = await stage.publish(footage.film(), plan)
+    film = await stage.publish(footage.calm_film(), plan)
     workers = [await stage.maker(), await stage.maker()]
     await asyncio.gather(*(w.fill(film.media_id) for w in workers))
     ranges = list(calls.ranges)
@@ -201,12 +204,14 @@ async def test_two_workers_share_one_film_and_make_no_chunk_twice(stage: Playing
 
 
 async def test_a_fill_of_unpublished_media_ends_quietly(stage: Playing, calls: Calls) -> None:
-    film = await stage.publish(footage.film(), await short_plan())
+    film = await stage.publish(footage.calm_film(), await short_plan())
     worker = await stage.maker()
+    calls.may_begin.clear()
     filling = asyncio.create_task(worker.fill(film.media_id))
     await until(lambda: calls.alive)
     async with stage.db.unit() as tx:
         await service.unpublish(tx, film.media_id)
+    calls.may_begin.set()
     await asyncio.wait_for(filling, 60)
     assert len(calls.ranges) == 1
     await worker.fill(film.media_id)  # a job that comes late finds nothing to do
@@ -217,7 +222,7 @@ async def test_a_long_film_gives_the_queue_back_between_slices(
     stage: Playing, calls: Calls, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(fill, "SLICE_S", 0.1)
-    film = await stage.publish(footage.film(), await short_plan())
+    film = await stage.publish(footage.calm_film(), await short_plan())
     worker = await stage.maker()
     async with stage.db.unit() as tx:
         await tx.execute(text("delete from procrastinate_jobs"))
@@ -268,7 +273,7 @@ async def _is_measured(stage: Playing, film: Published) -> bool:
 
 async def test_a_worker_killed_in_the_middle_loses_nothing(stage: Playing) -> None:
     plan = await short_plan()
-    film = await stage.publish(footage.film(), plan)
+    film = await stage.publish(footage.calm_film(), plan)
     first = await _spawn(stage)
     second = None
     try:

@@ -85,7 +85,7 @@ async def door(stage: Playing) -> AsyncIterator[Admission]:
 
 async def _admitted(door: Admission, playback_id: str) -> AnyPlayable:
     """Once the door has heard of the last change."""
-    for _ in range(100):
+    for _ in range(600):
         try:
             return await door.admit(playback_id, EVERYBODY)
         except errors.BadState:

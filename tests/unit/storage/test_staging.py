@@ -67,12 +67,15 @@ async def test_bytes_before_a_broken_connection_count(storage: Storage) -> None:
 
 
 async def test_bytes_before_a_cancelled_task_count(storage: Storage) -> None:
+    has_taken = asyncio.Event()
+
     async def stuck() -> AsyncIterator[bytes]:
         yield b"arrived"
+        has_taken.set()
         await asyncio.sleep(3600)
 
     task = asyncio.create_task(storage.staging.append("u1", 0, stuck(), max_size_bytes=LIMIT))
-    await asyncio.sleep(0.3)
+    await asyncio.wait_for(has_taken.wait(), 60)
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
@@ -92,18 +95,20 @@ async def test_the_size_limit_is_exact(storage: Storage, limit: int, fits: bool)
 
 
 async def test_of_two_writers_one_learns_that_it_lost(storage: Storage) -> None:
-    begun, go_on = asyncio.Event(), asyncio.Event()
+    begun, go_on = {b"A": asyncio.Event(), b"B": asyncio.Event()}, asyncio.Event()
 
     async def slow(letter: bytes) -> AsyncIterator[bytes]:
         yield letter * 1000
-        begun.set()
+        begun[letter].set()
         await go_on.wait()
         yield letter * 1000
 
     first = asyncio.create_task(storage.staging.append("u1", 0, slow(b"A"), max_size_bytes=LIMIT))
-    await begun.wait()
+    await asyncio.wait_for(begun[b"A"].wait(), 60)
     second = asyncio.create_task(storage.staging.append("u1", 0, slow(b"B"), max_size_bytes=LIMIT))
-    await asyncio.sleep(0.1)
+    writes = asyncio.create_task(begun[b"B"].wait())
+    await asyncio.wait({second, writes}, timeout=60, return_when=asyncio.FIRST_COMPLETED)
+    writes.cancel()
     go_on.set()
     results = await asyncio.gather(first, second, return_exceptions=True)
     assert sorted(isinstance(result, StagingBusy) for result in results) == [False, True], results

@@ -31,7 +31,7 @@ from fastpix_server.views.spans import Span
 
 # Each is a dozen questions to a real engine: few for every change, many for `make soak`.
 EXAMPLES = settings(
-    max_examples=max(4, settings.default.max_examples // 20),
+    max_examples=max(3, settings.default.max_examples // 20),
     derandomize=True,
     phases=[Phase.explicit, Phase.generate],
 )
