@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 GROUP = "fastpix.commands"
 SERVER_PYTHON = (3, 11)
 SERVER_NEEDS = ("sqlalchemy", "procrastinate")  # two that nobody has by chance
-CLIENT = ("upload", "media", "live", "playlist", "key", "data", "webhook", "token", "completion")
+CLIENT = ("upload", "media", "live", "playlist", "key", "data", "webhook", "token", "demo", "completion")
 
 
 class InstalledCommands(click.Group):

@@ -147,10 +147,9 @@ def test_the_readme_example_works_as_printed(platform: Any, tmp_path: Path) -> N
     readme = Path(__file__).parents[2] / "README.md"
     [code] = re.findall(r"```python\n(.*?)```", readme.read_text(), re.DOTALL)
     (tmp_path / "fastpix-data").mkdir()
-    credentials = {"username": platform.username, "password": platform.password}
+    credentials = {"username": platform.username, "password": platform.password, "baseUrl": platform.base_url}
     (tmp_path / "fastpix-data/credentials.json").write_text(json.dumps(credentials))
     (tmp_path / "video.mp4").write_bytes(footage.bigbuckbunny().read_bytes())
-    code = code.replace("http://127.0.0.1:8080", platform.base_url)
     done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr
     status, page_url = done.stdout.split()

@@ -19,6 +19,7 @@ from urllib.parse import urlsplit
 import click
 
 DATA_DIR = "fastpix-data"
+HTTP_PORT = 8080
 FILE_MAX_BYTES = 64 << 10
 
 
@@ -38,7 +39,7 @@ def find(base_url: str | None, credentials_file: str | None) -> Access:
         return Access(username, password, base_url or known_url or _local_url())
     if os.environ.get("FASTPIX_USERNAME") or os.environ.get("FASTPIX_PASSWORD"):
         return Access(None, None, base_url)
-    path = Path(os.environ.get("FASTPIX_DATA_DIR") or DATA_DIR) / "credentials.json"
+    path = _local_file()
     if path.is_file() and (base_url is None or _is_here(base_url)):
         username, password, _elsewhere = _read(path)
         return Access(username, password, base_url or _local_url())
@@ -52,15 +53,35 @@ def base_url(given: str | None, credentials_file: str | None) -> str:
     return find(given, credentials_file).base_url or DEFAULT_BASE_URL
 
 
+def port(kind: str, usual: int, base_url: str) -> int:
+    """Where `http`, `rtmp`, `rtmps` or `srt` is listened for: as this environment says; else, on this machine, as
+    `fastpix up` noted in its data folder; else as usual."""
+    given = os.environ.get(f"FASTPIX_{kind.upper()}_PORT", "")
+    if given.isascii() and given.isdigit():
+        return int(given)
+    if not _is_here(base_url):
+        return usual
+    try:
+        with _local_file().open("rb") as file:
+            noted = json.loads(file.read(FILE_MAX_BYTES))["ports"][kind]
+    except (OSError, ValueError, RecursionError, LookupError, TypeError):
+        return usual
+    return noted if type(noted) is int and 0 < noted < 65536 else usual
+
+
+def _local_file() -> Path:
+    return Path(os.environ.get("FASTPIX_DATA_DIR") or DATA_DIR) / "credentials.json"
+
+
 def _local_url() -> str:
-    """Where the platform with this environment answers, as `fastpix up` reads it."""
+    """Where the platform of this machine answers."""
     url = os.environ.get("FASTPIX_PUBLIC_URL")
     if url and _is_here(url):
         return url
     host = os.environ.get("FASTPIX_HOST") or "127.0.0.1"
     if host in ("0.0.0.0", "::", "[::]"):  # noqa: S104 (compared, not bound: everywhere is here too)
         host = "127.0.0.1"
-    return f"http://{host}:{os.environ.get('FASTPIX_HTTP_PORT') or 8080}/v1"
+    return f"http://{host}:{port('http', HTTP_PORT, f'http://{host}')}/v1"
 
 
 def _is_here(url: str) -> bool:

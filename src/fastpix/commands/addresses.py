@@ -6,9 +6,10 @@ in `fastpix.urls`. Where encoders of a service with such hosts send to is not gu
 
 from __future__ import annotations
 
-import os
 from typing import NamedTuple
 from urllib.parse import quote, urlencode, urlsplit
+
+from fastpix.commands import access
 
 OFFICIAL_HOST = "api.fastpix.com"
 OFFICIAL_PLAYER = "https://play.fastpix.com/?playbackId="
@@ -46,16 +47,11 @@ def encoders(base_url: str, *, host: str | None, stream_key: str, srt_secret: st
     query = {"mode": "caller", "streamid": stream_key, **({"passphrase": srt_secret} if srt_secret else {})}
     place = f"[{name}]" if ":" in name else name
     return Encoders(
-        rtmp=f"rtmp://{place}:{_port('RTMP', RTMP_PORT)}/live",
-        rtmps=f"rtmps://{place}:{_port('RTMPS', RTMPS_PORT)}/live",
-        srt=f"srt://{place}:{_port('SRT', SRT_PORT)}?{urlencode(query)}",
+        rtmp=f"rtmp://{place}:{access.port('rtmp', RTMP_PORT, base_url)}/live",
+        rtmps=f"rtmps://{place}:{access.port('rtmps', RTMPS_PORT, base_url)}/live",
+        srt=f"srt://{place}:{access.port('srt', SRT_PORT, base_url)}?{urlencode(query)}",
         whip=f"{parts.scheme}://{parts.netloc}/whip",
     )
-
-
-def _port(kind: str, usual: int) -> str:
-    """As the platform with this environment has it."""
-    return os.environ.get(f"FASTPIX_{kind}_PORT") or str(usual)
 
 
 def _stream(base_url: str) -> str:

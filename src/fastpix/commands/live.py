@@ -203,7 +203,9 @@ def _show(session: Session, data: Any, *, is_with_keys: bool, ingest_host: str |
         if item.get("accessPolicy") == "public":
             media_parts.say_player(session, item.get("id"))
         else:
-            session.say("", f"It is private; to open it: fastpix key sign {text.clean(item.get('id'))} --url ...")
+            session.say(
+                "", f"It is private; to open it: fastpix key sign {text.clean(item.get('id'))} --private-key FILE --url"
+            )
     if is_with_keys:
         _print_keys(session, data, ingest_host)
     elif data.get("streamId"):

@@ -217,7 +217,7 @@ def plays(session: Session, data: Any) -> None:
         if data.get("status") in ("Ready", None) and policy == "public":
             media_parts.say_player(session, playback_id)
         elif data.get("status") in ("Ready", None):
-            opened = f"fastpix key sign {text.clean(playback_id)} --url ..."
+            opened = f"fastpix key sign {text.clean(playback_id)} --private-key FILE --url"
             session.say("", f"It is {text.clean(policy)}; to open it: {opened}")
 
 

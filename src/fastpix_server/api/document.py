@@ -14,7 +14,8 @@ from fastpix_server.api.answers import JSON, encode
 
 API_VERSION = "1.0.0"
 _ABOUT = (
-    "On-demand media over the FastPix API. Basic auth: the access token's ID and its secret key. "
+    "Video on demand, live streams, video data and webhooks over the FastPix API. "
+    "Basic auth: the access token's ID and its secret key. "
     "Unsafe operations honour `Idempotency-Key`: a repeated key gets the first answer for 24 hours. "
     "Answers are of the current API generation; `X-Fastpix-Api-Generation: 1` or `2` asks for an older one."
 )

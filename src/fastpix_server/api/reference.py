@@ -16,14 +16,33 @@ from starlette.routing import Route
 from fastpix_server.api.document import Document
 
 _STYLE = """
-body{font:16px/1.5 system-ui,sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem;color:#1c1c1e;background:#fff}
-h2{margin-top:3rem;border-bottom:1px solid #ddd}h3{margin:2rem 0 .25rem;font-size:1.05rem}
-code{font:14px ui-monospace,monospace}.m{display:inline-block;min-width:4.5em;font-weight:700}
-table{border-collapse:collapse;width:100%;margin:.5rem 0}td,th{text-align:left;padding:.25rem .75rem .25rem 0;
-vertical-align:top;border-bottom:1px solid #eee}th{font-weight:600;color:#666}
-@media(prefers-color-scheme:dark){body{color:#eee;background:#111}td,th,h2{border-color:#333}a{color:#8bf}}
+:root{color-scheme:light dark;--ink:#1c1e24;--dim:#5c6370;--line:#e2e5ea;--ground:#fff;--raised:#f5f6f8;--link:#1a5fc4}
+@media(prefers-color-scheme:dark){
+:root{--ink:#e8eaf0;--dim:#a3abba;--line:#2c323d;--ground:#0f1115;--raised:#191d25;--link:#7cb7ff}}
+*{box-sizing:border-box}html{scroll-padding-top:1rem}
+body{font:16px/1.55 system-ui,sans-serif;margin:0;color:var(--ink);background:var(--ground)}
+a{color:var(--link);text-decoration:none}a:hover{text-decoration:underline}
+nav{padding:1rem 1.25rem;border-bottom:1px solid var(--line);background:var(--raised);font-size:.9rem}
+nav ul{list-style:none;margin:0;padding:0}nav ul ul{display:none}
+nav>ul{display:flex;flex-wrap:wrap;gap:.25rem 1rem;margin-top:.5rem}
+nav li a{overflow-wrap:anywhere}
+main{max-width:60rem;padding:1rem 1.25rem 4rem;min-width:0}
+h1{font-size:1.6rem;margin:.5rem 0}h2{margin:3rem 0 1rem;border-bottom:1px solid var(--line);padding-bottom:.25rem}
+h3{margin:2.25rem 0 .25rem;font-size:1.05rem;overflow-wrap:anywhere}p{margin:.35rem 0}small,th{color:var(--dim)}
+code{font:.875em ui-monospace,monospace}h3 code{font-weight:600}
+.m{display:inline-block;min-width:4.6em;font:700 .8rem ui-monospace,monospace}
+.GET{color:#1a7f46}.POST{color:#1a5fc4}.PUT,.PATCH{color:#a05a00}.DELETE{color:#c62f2f}
+@media(prefers-color-scheme:dark){
+.GET{color:#5fd08f}.POST{color:#7cb7ff}.PUT,.PATCH{color:#f0b25e}.DELETE{color:#ff8a80}}
+.t{overflow-x:auto}table{border-collapse:collapse;width:100%;margin:.5rem 0;font-size:.9rem}
+td,th{text-align:left;padding:.3rem 1rem .3rem 0;vertical-align:top;border-bottom:1px solid var(--line)}
+th{font-weight:600}
+@media(min-width:64rem){body{display:grid;grid-template-columns:19rem minmax(0,1fr)}
+nav{position:sticky;top:0;height:100vh;overflow-y:auto;border:0;border-right:1px solid var(--line)}nav>ul{display:block}
+nav ul ul{display:block;margin:.25rem 0 1rem}nav li li a{color:var(--ink);font-size:.85rem}
+main{padding:1.5rem 2.5rem 4rem}}
 """
-_HEADERS = {"Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'"}
+_HEADERS = {"Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; img-src data:"}
 
 
 def attach(api: FastAPI, document: Document) -> None:
@@ -41,19 +60,36 @@ def _page(document: Document) -> str:
 def page(document: dict[str, Any]) -> str:
     info = document["info"]
     base = document["servers"][0]["url"]
+    tagged = _by_tag(document)
     parts = [
-        "<!doctype html><html lang=en><meta charset=utf-8><meta name=viewport content='width=device-width'>",
+        "<!doctype html><html lang=en><meta charset=utf-8>",
+        "<meta name=viewport content='width=device-width,initial-scale=1'><link rel=icon href='data:,'>",
         f"<title>{escape(info['title'])}</title><style>{_STYLE}</style>",
-        f"<h1>{escape(info['title'])}</h1><p>{_text(info['description'])}</p>",
+        _contents(info["title"], tagged),
+        f"<main><h1>{escape(info['title'])}</h1><p>{_text(info['description'])}</p>",
         f"<p>Base URL <code>{escape(base)}</code>. The same as <a href='/v1/openapi.json'>OpenAPI document</a>.</p>",
     ]
-    for tag, operations in _by_tag(document).items():
-        parts.append(f"<h2>{escape(tag)}</h2>")
+    for tag, operations in tagged.items():
+        parts.append(f"<h2 id='{_anchor(tag)}'>{escape(tag)}</h2>")
         parts += [_operation(path, method, operation) for path, method, operation in operations]
-    parts.append("<h2>Schemas</h2>")
+    parts.append("<h2 id=schemas>Schemas</h2>")
     for name, schema in sorted(document["components"]["schemas"].items()):
         parts.append(f"<h3 id='{escape(name)}'>{escape(name)}</h3>{_schema(schema)}")
-    return "".join(parts) + "</html>"
+    return "".join(parts) + "</main></html>"
+
+
+def _contents(title: str, tagged: dict[str, list[tuple[str, str, dict[str, Any]]]]) -> str:
+    """Tags, and below them their operations, for which a narrow screen has no room."""
+    lines = [f"<nav aria-label=Contents><a href='#'><b>{escape(title)}</b></a><ul>"]
+    for tag, operations in tagged.items():
+        names = [escape(operation["operationId"]) for _path, _method, operation in operations]
+        below = "".join(f"<li><a href='#{name}'>{name}</a>" for name in names)
+        lines.append(f"<li><a href='#{_anchor(tag)}'>{escape(tag)}</a><ul>{below}</ul>")
+    return "".join(lines) + "<li><a href='#schemas'>Schemas</a></ul></nav>"
+
+
+def _anchor(tag: str) -> str:
+    return escape("tag-" + "-".join(tag.lower().split()))
 
 
 def _by_tag(document: dict[str, Any]) -> dict[str, list[tuple[str, str, dict[str, Any]]]]:
@@ -66,7 +102,7 @@ def _by_tag(document: dict[str, Any]) -> dict[str, list[tuple[str, str, dict[str
 
 def _operation(path: str, method: str, operation: dict[str, Any]) -> str:
     name = escape(operation["operationId"])
-    parts = [f"<h3 id='{name}'><span class=m>{method}</span> <code>{escape(path)}</code></h3>"]
+    parts = [f"<h3 id='{name}'><span class='m {method}'>{method}</span> <code>{escape(path)}</code></h3>"]
     parts.append(f"<p>{_text(operation.get('description', ''))} <small>{name}</small></p>")
     rows = [
         (p["name"], p["in"], _type(p["schema"]), "required" if p.get("required") else "", p.get("description", ""))
@@ -126,7 +162,7 @@ class _Html(str):
 
 def _table(head: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:
     lines = "".join("<tr>" + "".join(f"<td>{_cell(cell)}</td>" for cell in row) + "</tr>" for row in rows)
-    return "<table><tr>" + "".join(f"<th>{h}</th>" for h in head) + f"</tr>{lines}</table>"
+    return "<div class=t><table><tr>" + "".join(f"<th>{h}</th>" for h in head) + f"</tr>{lines}</table></div>"
 
 
 def _cell(cell: str) -> str:

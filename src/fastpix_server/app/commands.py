@@ -6,6 +6,11 @@ and exit code 1, without a traceback.
 
 import base64
 import json
+import os
+import shlex
+import shutil
+import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -18,8 +23,10 @@ if TYPE_CHECKING:
     from fastpix_server.app.secrets import Credentials
     from fastpix_server.app.settings import Settings
 
-# A short public clip. It is on somebody else's server: no test depends on it, and it may go away.
-EXAMPLE_MEDIA_URL = "https://storage.googleapis.com/gtv-videos-bucket/sample/ForBiggerBlazes.mp4"
+# The public clip of FastPix's own examples. It is on somebody else's server: no test depends on it.
+EXAMPLE_MEDIA_URL = "https://static.fastpix.com/fp-sample-video.mp4"
+# What says in this terminal where the platform answers.
+_ADDRESS = ("FASTPIX_PUBLIC_URL", "FASTPIX_HOST", "FASTPIX_HTTP_PORT")
 
 
 @click.command(epilog="\b\nExample:\n  $ fastpix up")
@@ -32,11 +39,13 @@ def up() -> None:
         from fastpix_server.app import secrets
         from fastpix_server.app.supervisor import Supervisor, acquire_data_dir
 
+        encoders = _encoders(settings)  # while the port is nobody's, or somebody else's
         with acquire_data_dir(settings.data_dir):
             # Made under the lock, and before the roles need them.
             secrets.load_keys(settings)
             credentials = secrets.load_credentials(settings)
-        asyncio.run(Supervisor(settings, lambda: click.echo(welcome(settings, credentials))).run())
+            secrets.note_address(settings)
+        asyncio.run(Supervisor(settings, lambda: click.echo(welcome(settings, credentials, encoders))).run())
 
 
 @click.command(epilog="\b\nExample:\n  $ fastpix api")
@@ -110,26 +119,39 @@ def _migrate(*, creates: bool = False) -> None:
         asyncio.run(migration.run(settings, creates=creates))
 
 
-@click.command(epilog="\b\nExample:\n  $ fastpix credentials > platform.json")
-def credentials() -> None:
+@click.command(
+    epilog='\b\nExamples:\n  $ fastpix credentials > platform.json\n  $ eval "$(fastpix credentials --export)"'
+)
+@click.option(
+    "--export", "is_export", is_flag=True, help="As lines for a shell: FASTPIX_BASE_URL, _USERNAME and _PASSWORD."
+)
+def credentials(is_export: bool) -> None:
     """Print the first access token and its workspace as JSON."""
     with _spoken_errors():
         settings = _start("credentials")
         from fastpix_server.app import secrets
 
         found = secrets.load_credentials(settings)
-        click.echo(
-            json.dumps(
-                {
-                    "baseUrl": settings.urls.public,
-                    "username": found.username,
-                    "password": found.password,
-                    "workspaceId": found.workspace_id,
-                    "workspaceKey": found.workspace_key,
-                },
-                indent=2,
-            )
-        )
+        base_url = settings.urls.public
+        if found.base_url and not any(os.environ.get(name) for name in _ADDRESS):
+            base_url = found.base_url
+        if is_export:
+            click.echo(exports(base_url, found))
+            return
+        told = {
+            "baseUrl": base_url,
+            "username": found.username,
+            "password": found.password,
+            "workspaceId": found.workspace_id,
+            "workspaceKey": found.workspace_key,
+        }
+        click.echo(json.dumps(told, indent=2))
+
+
+def exports(base_url: str, found: "Credentials") -> str:
+    """For `eval`: what the official SDKs, ours and the lines of the guides read."""
+    named = {"BASE_URL": f"{base_url}/v1", "USERNAME": found.username, "PASSWORD": found.password}
+    return "\n".join(f"export FASTPIX_{name}={shlex.quote(value)}" for name, value in named.items())
 
 
 @click.command("path-key", epilog="\b\nExample:\n  $ fastpix path-key --format nginx")
@@ -165,35 +187,54 @@ def written(number: int, key: bytes, form: str) -> str:
     return f"{number} {base64.b64encode(key).decode() if form == 'base64' else key.hex()}"
 
 
-def welcome(settings: "Settings", credentials: "Credentials") -> str:
+def welcome(settings: "Settings", credentials: "Credentials", encoders: str) -> str:
     """What `fastpix up` prints once the platform answers."""
-    base = settings.urls.public
+    base, program = settings.urls.public, _program()
     return "\n".join(
         [
             "",
-            "  fastpix is ready",
+            "  fastpix is ready. Ctrl-C stops it.",
             "",
             f"  Base URL   {base}/v1/",
             f"  Username   {credentials.username}",
             f"  Password   {credentials.password}",
             f"  Reference  {base}/docs",
-            *_encoders(settings),
+            f"  Encoders   {encoders}",
             "",
-            "  Your first media:",
+            "  Now, in another terminal in this folder:",
+            "",
+            f"  {program} demo                      makes a short film, sends it, says where it plays",
+            f"  {program} upload video.mp4          the same with a film of yours",
+            f"  {program} live create --print-obs   a live stream for OBS or ffmpeg",
+            "",
+            f"  Or from a URL with curl (data.playbackIds[0].id of the answer plays at {base}/play/PLAYBACK_ID):",
             "",
             f"  curl -u '{credentials.username}:{credentials.password}' {base}/v1/on-demand \\",
             "    -H 'Content-Type: application/json' \\",
             f'    -d \'{{"inputs": [{{"type": "video", "url": "{EXAMPLE_MEDIA_URL}"}}], "accessPolicy": "public"}}\'',
             "",
-            f"  It plays at {base}/play/PLAYBACK_ID (data.playbackIds[0].id in the answer). Ctrl-C stops the platform.",
-            "",
         ]
     )
 
 
-def _encoders(settings: "Settings") -> list[str]:
-    port = settings.ingest.rtmp_port
-    return [f"  Encoders   rtmp://{settings.http.host}:{port}/live"] if port else []
+def _program() -> str:
+    """How this program is called from here: by its name where the shell finds it, else by its path."""
+    path = Path(sys.argv[0])
+    if path.name != "fastpix" or shutil.which("fastpix") == str(path):
+        return "fastpix"
+    return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else str(path)
+
+
+def _encoders(settings: "Settings") -> str:
+    """Where they send to. A taken port does not keep the platform from starting, but live by RTMP is off."""
+    from fastpix_server.app.supervisor import why_not_free
+
+    host, port = settings.http.host, settings.ingest.rtmp_port
+    if not port:
+        return "RTMP is off (FASTPIX_RTMP_PORT is 0)"
+    if reason := why_not_free(host, port):
+        return f"RTMP IS OFF: port {port}: {reason}. Set FASTPIX_RTMP_PORT to another one."
+    return f"rtmp://{host}:{port}/live"
 
 
 def _serve(families: "frozenset[Family]") -> None:

@@ -41,7 +41,7 @@ _METRICS_TYPE = b"text/plain; version=0.0.4; charset=utf-8"
 
 
 class Endpoints:
-    """The three paths of PATHS as an ASGI app."""
+    """The three paths of PATHS as an ASGI app, and `/`, which leads to the reference of the API."""
 
     def __init__(self, platform: "Platform", *, expects_ingest: bool = False) -> None:
         """`expects_ingest`: live ingest runs beside us, so we are ready only with it."""
@@ -58,6 +58,8 @@ class Endpoints:
     async def __call__(self, scope: "Scope", receive: "Receive", send: "Send") -> None:
         if scope["method"] not in ("GET", "HEAD"):
             await answer(send, 405, {"error": "method not allowed"})
+        elif scope["path"] == "/":
+            await _send(send, 307, b"text/plain", b"", (b"location", b"/docs"))
         elif scope["path"] == "/health/live":
             await answer(send, 200, {"status": "live"})
         elif scope["path"] == "/health/ready":
@@ -158,11 +160,12 @@ async def not_found(scope: "Scope", receive: "Receive", send: "Send") -> None:
     await answer(send, 404, {"error": "not found"})
 
 
-async def _send(send: "Send", status: int, content_type: bytes, body: bytes) -> None:
+async def _send(send: "Send", status: int, content_type: bytes, body: bytes, *more: tuple[bytes, bytes]) -> None:
     headers = [
         (b"content-type", content_type),
         (b"content-length", str(len(body)).encode()),
         (b"cache-control", b"no-store"),
+        *more,
     ]
     await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": body})

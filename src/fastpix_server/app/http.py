@@ -154,6 +154,9 @@ class Front:
 
     def _route(self, scope: "Scope") -> tuple[str, "ASGIApp", "Scope"]:
         family = choose_family(scope["path"], _host(scope))
+        if scope["path"] == "/" and scope["method"] in ("GET", "HEAD") and not _host(scope).startswith(_EDGE_HOSTS):
+            # Beacons are POSTs; a person who looks here is led to the reference.
+            family = "own" if "api" in self._families else family
         app = self._apps.get(family)
         if app is None:
             return "none", health.not_found, scope

@@ -1,6 +1,6 @@
 """The keys of one installation: master key, what is derived from it, sealed values, the first credentials.
 
-Invariants: files are 0600 in folders of 0700 and appear whole or not at all; they are made once and never overwritten.
+Invariants: files are 0600 in folders of 0700 and appear whole or not at all; a key is made once and never overwritten.
 Values at rest are sealed by AES-256-GCM, bound to their place (aad = table:column:row id), with one byte that names
 the key. The pepper comes from the master key by HKDF, so that a stolen database alone tests no password.
 """
@@ -12,6 +12,7 @@ import json
 import os
 import secrets
 from pathlib import Path
+from typing import Any
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
@@ -43,6 +44,8 @@ class Credentials:
     password: str = dataclasses.field(repr=False)
     workspace_id: str
     workspace_key: str
+    # What the last `fastpix up` on this folder answered at; None before the first.
+    base_url: str | None = None
 
 
 class Keys:
@@ -113,10 +116,26 @@ def load_credentials(settings: Settings) -> Credentials:
     if settings.username and (settings.username, settings.password.reveal()) != (found["username"], found["password"]):
         found |= {"username": settings.username, "password": settings.password.reveal()}
         _write(path, json.dumps(found, indent=2) + "\n")
-    return Credentials(found["username"], found["password"], found["workspaceId"], found["workspaceKey"])
+    names = ("username", "password", "workspaceId", "workspaceKey")
+    return Credentials(*(found[name] for name in names), base_url=found.get("baseUrl"))
 
 
-def _parse_credentials(text: str, path: Path) -> dict[str, str]:
+def note_address(settings: Settings) -> None:
+    """Where the platform of this folder answers, for commands in other terminals (fastpix/commands/access.py)."""
+    path = settings.data_dir / _CREDENTIALS_FILE
+    found = _parse_credentials(path.read_text("utf-8"), path)
+    ports = {
+        "http": settings.http.port,
+        "rtmp": settings.ingest.rtmp_port,
+        "rtmps": settings.ingest.rtmps_port,
+        "srt": settings.ingest.srt_port,
+    }
+    noted = {**found, "baseUrl": settings.urls.public, "ports": ports}
+    if noted != found:
+        _write(path, json.dumps(noted, indent=2) + "\n")
+
+
+def _parse_credentials(text: str, path: Path) -> dict[str, Any]:
     names = ("username", "password", "workspaceId", "workspaceKey")
     try:
         found = json.loads(text)
@@ -124,7 +143,7 @@ def _parse_credentials(text: str, path: Path) -> dict[str, str]:
         found = None
     if not isinstance(found, dict) or not all(isinstance(found.get(n), str) and found[n] for n in names):
         raise BadKey(f"{path} is damaged: it must hold {', '.join(names)}. Restore it, or remove it to make a new one.")
-    return {name: found[name] for name in names}
+    return found
 
 
 def _derive(master: bytes, purpose: bytes) -> bytes:

@@ -307,15 +307,20 @@ def _lock(lock: IO[str], data_dir: Path) -> None:
 def check_port_is_free(settings: Settings) -> None:
     """Raises CannotStart with the remedy; the server itself would only leave a traceback."""
     host, port = settings.http.host, settings.http.port
+    if reason := why_not_free(host, port):
+        raise CannotStart(f"Cannot listen on {host} port {port}: {reason}. Set FASTPIX_HOST and FASTPIX_HTTP_PORT.")
+
+
+def why_not_free(host: str, port: int) -> str:
+    """Why nothing of ours could listen there; empty when it could."""
     try:
         family, kind, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         with socket.socket(family, kind) as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             probe.bind(address)
     except OSError as fault:
-        raise CannotStart(
-            f"Cannot listen on {host} port {port}: {fault.strerror}. Set FASTPIX_HOST and FASTPIX_HTTP_PORT."
-        ) from None
+        return fault.strerror or str(fault)
+    return ""
 
 
 async def is_ready(settings: Settings) -> bool:

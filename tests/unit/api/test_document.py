@@ -344,6 +344,8 @@ async def test_the_reference_page_shows_every_operation_and_loads_nothing(api, d
             assert f"id='{operation['operationId']}'" in answer.text
     assert "<script" not in answer.text
     assert "src=" not in answer.text
+    named = set(re.findall(r" id='?([^' >]+)", answer.text))
+    assert set(re.findall(r"href='#([^']+)'", answer.text)) - named == set()
 
 
 async def test_the_written_reference_lists_exactly_the_operations_that_work(document):

@@ -95,6 +95,14 @@ async def test_a_request_id_that_is_no_word_is_replaced(front: Front, bad: str):
     assert ids_of(headers) != [bad.encode()]
 
 
+async def test_a_person_who_opens_the_address_is_led_to_the_reference(front: Front):
+    status, headers, _ = await ask(front, "/")
+    assert (status, dict(headers)[b"location"]) == (307, b"/docs")
+    assert (await ask(front, "/docs"))[0] == 200
+    assert (await ask(front, "/", host="stream.example.com"))[0] == 404  # viewers' host
+    assert (await ask(front, "/", method="POST"))[0] != 307  # beacons
+
+
 async def test_live_asks_nobody(front: Front):
     status, _, body = await ask(front, "/health/live")
     assert (status, json.loads(body)) == (200, {"status": "live"})

@@ -2,12 +2,13 @@
 
 import base64
 import json
+import subprocess
 import threading
 from pathlib import Path
 
 import pytest
 
-from fastpix_server.app import secrets, settings
+from fastpix_server.app import commands, secrets, settings
 from fastpix_server.app.secrets import BadKey, Keys
 
 
@@ -90,6 +91,27 @@ def test_credentials_are_made_once_with_the_documented_names(tmp_path: Path):
     assert (tmp_path / "data" / "credentials.json").stat().st_mode & 0o777 == 0o600
     assert len(made.password) >= 32
     assert made.password not in repr(made)
+
+
+def test_the_folder_says_where_its_platform_answers(tmp_path: Path):
+    at = load(tmp_path, FASTPIX_HTTP_PORT="9080", FASTPIX_RTMP_PORT="0")
+    made = secrets.load_credentials(at)
+    assert made.base_url is None
+    secrets.note_address(at)
+    saved = json.loads((tmp_path / "credentials.json").read_text())
+    assert saved["ports"] == {"http": 9080, "rtmp": 0, "rtmps": 1936, "srt": 8890}
+    found = secrets.load_credentials(load(tmp_path))
+    assert (found.username, found.base_url) == (made.username, "http://127.0.0.1:9080")
+    # Another pair does not take the address away.
+    secrets.load_credentials(load(tmp_path, FASTPIX_USERNAME="ada", FASTPIX_PASSWORD="pw"))
+    assert secrets.load_credentials(load(tmp_path)).base_url == "http://127.0.0.1:9080"
+
+
+def test_a_shell_gets_the_credentials_whatever_is_in_them(tmp_path: Path):
+    made = secrets.Credentials("ada", "it's $HOME", "w", "k")
+    script = commands.exports("http://127.0.0.1:8080", made) + '; printf "%s|" "$FASTPIX_BASE_URL" "$FASTPIX_PASSWORD"'
+    done = subprocess.run(["/bin/sh", "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout == "http://127.0.0.1:8080/v1|it's $HOME|"
 
 
 def test_given_credentials_replace_the_pair_and_keep_the_workspace(tmp_path: Path):

@@ -1,6 +1,7 @@
 """Decisions of the supervisor that need no process. The processes are in tests/faults."""
 
 import os
+import re
 import socket
 from pathlib import Path
 
@@ -76,9 +77,22 @@ def test_roles_see_the_decisions_of_the_supervisor(tmp_path: Path):
     assert settings.load({k: v for k, v in environ.items() if k.startswith("FASTPIX_")}).data_dir == at.data_dir
 
 
-def test_the_welcome_has_a_line_that_can_be_pasted(tmp_path: Path):
+def test_the_welcome_has_lines_that_can_be_pasted(tmp_path: Path):
     at = settings.load({"FASTPIX_DATA_DIR": str(tmp_path)})
     made = secrets.load_credentials(at)
-    said = commands.welcome(at, made)
+    said = commands.welcome(at, made, "rtmp://127.0.0.1:1935/live")
     assert f"curl -u '{made.username}:{made.password}' http://127.0.0.1:8080/v1/on-demand" in said
     assert '"accessPolicy": "public"' in said
+    assert "rtmp://127.0.0.1:1935/live" in said
+    assert re.search(r"^  \S+ demo  ", said, re.MULTILINE)
+
+
+def test_the_welcome_promises_no_rtmp_on_a_port_of_somebody_else():
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        port = other.getsockname()[1]
+        said = commands._encoders(settings.load({"FASTPIX_RTMP_PORT": str(port)}))
+    assert said.startswith("RTMP IS OFF")
+    assert "FASTPIX_RTMP_PORT" in said
+    assert "RTMP is off" in commands._encoders(settings.load({"FASTPIX_RTMP_PORT": "0"}))

@@ -57,6 +57,10 @@ def _media(program: Program, neighbour: Neighbour) -> tuple[str, str]:
     page = uploaded.stdout.rsplit("Watch it at ", 1)[1].strip()
     assert httpx.get(page, timeout=60).status_code == 200
 
+    own = program.json("demo")  # whoever has no film gets one
+    assert (own["status"], round(own["duration"]), own["playbackIds"][0]["accessPolicy"]) == ("Ready", 10, "public")
+    program("media", "delete", own["id"], "--yes")
+
     made = program.json("media", "create", f"{neighbour.url}/film.mp4", "--access", "private", "--title", "Fetched")
     assert program.json("media", "wait", made["id"])["status"] == "Ready"
     program("media", "list")

@@ -1,6 +1,7 @@
 """What reaches a terminal is safe, fits, and draws what it is told."""
 
 import io
+import json
 from datetime import UTC, datetime
 
 import click
@@ -220,9 +221,8 @@ def test_every_failure_is_one_line_and_a_code(fault, code, sentence):
 
 
 def test_found_credentials_never_leave_this_machine(tmp_path, monkeypatch):
-    for name in ("FASTPIX_USERNAME", "FASTPIX_PASSWORD", "FASTPIX_BASE_URL", "FASTPIX_HTTP_PORT", "FASTPIX_PUBLIC_URL"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.delenv("FASTPIX_DATA_DIR", raising=False)
+    for name in ("USERNAME", "PASSWORD", "BASE_URL", "HTTP_PORT", "PUBLIC_URL", "DATA_DIR", "RTMP_PORT", "SRT_PORT"):
+        monkeypatch.delenv(f"FASTPIX_{name}", raising=False)
     monkeypatch.chdir(tmp_path)
     assert access.find(None, None) == (None, None, None)
     folder = tmp_path / "fastpix-data"
@@ -233,6 +233,12 @@ def test_found_credentials_never_leave_this_machine(tmp_path, monkeypatch):
     assert access.find("http://localhost:9/v1", None) == ("u", "p", "http://localhost:9/v1")
     assert access.find("https://api.example.com/v1", None) == (None, None, "https://api.example.com/v1")
     assert access.find(None, str(found)) == ("u", "p", "https://evil.example/v1")  # named by the user
+    # Other ports, as `fastpix up` noted them: of this machine only, and only what can be a port.
+    ports = {"http": 9080, "rtmp": 19350, "srt": "x", "rtmps": 0}
+    found.write_text(json.dumps({"username": "u", "password": "p", "ports": ports}))
+    assert access.find(None, None) == ("u", "p", "http://127.0.0.1:9080/v1")
+    assert [access.port(kind, 1, "http://127.0.0.1/v1") for kind in ("rtmp", "rtmps", "srt")] == [19350, 1, 1]
+    assert access.port("rtmp", 1935, "https://video.example.com/v1") == 1935
     monkeypatch.setenv("FASTPIX_HTTP_PORT", "9000")
     monkeypatch.setenv("FASTPIX_PUBLIC_URL", "https://video.example.com")
     assert access.find(None, None) == ("u", "p", "http://127.0.0.1:9000/v1")

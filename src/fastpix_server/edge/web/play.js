@@ -173,9 +173,8 @@ async function start(hasWaited = false, isNext = false) {
   }
 }
 
-// What views are reported with: whose video it is, and which. Without it the video plays all the same.
+// Which video it is, and whose: its name, and what views are reported with. Without it the video plays all the same.
 async function describe() {
-  if (document.body.dataset.beacons !== "on") return {};
   const url = new URL(`/play/${playbackId}/about`, location.origin);
   if (tokens.length) url.searchParams.set("token", tokens[0]);
   return fetch(url).then((answer) => (answer.ok ? answer.json() : {}), () => ({}));
@@ -225,7 +224,8 @@ function play(isEager, about) {
       else fail("This video cannot be played", "The browser refused part of it.", { kind, details });
     },
   }, makeLicences());
-  if (about.workspaceKey) report(about);
+  if (about.videoTitle && document.body.dataset.playlist !== "on") document.title = about.videoTitle;
+  if (about.workspaceKey && document.body.dataset.beacons === "on") report(about);
   begin();
 }
 
