@@ -162,9 +162,6 @@ class Intake:
     # -- pictures -----------------------------------------------------------------------------------------------
 
     def _on_picture(self, sample: Sample) -> None:
-        if self._stills.refuses(sample):
-            self.counts.dropped += 1
-            return
         epoch = self._epoch
         if epoch is not None and self._must_change(epoch, sample):
             self._end_epoch()
@@ -174,14 +171,20 @@ class Intake:
         elif epoch.video != self.video:
             self.counts.dropped += 1  # of another configuration, and it is too early for another epoch
             epoch.refused += 1
-        elif epoch.picture(sample):
+        elif self._stills.refuses(sample):
+            self.counts.dropped += 1
+        else:
+            self._stand(epoch, self._stills.until(sample.dts))
+            self._take(epoch, sample)
+
+    def _take(self, epoch: "_Epoch", sample: Sample) -> None:
+        if epoch.picture(sample):
             self._remember(epoch.video, sample)
             epoch.drain(self._sounds)
         else:
             self._jump(epoch, sample)
 
     def _remember(self, track: Track | None, sample: Sample) -> None:
-        assert track is not None
         self._stills.took(track, sample)
         self._keep(sample)
 
@@ -200,7 +203,6 @@ class Intake:
         self.counts.jumps += 1
         if epoch.length_s < EPOCH_MIN_S:
             epoch.go_on(sample)
-            assert epoch.video is not None
             self._stills.took(epoch.video, sample)
             return
         self._end_epoch()
@@ -227,16 +229,16 @@ class Intake:
         if epoch is not None and epoch.video is None:
             self._on_sound_alone(epoch, track)
         elif epoch is not None:
-            self._stand(epoch, sample)
+            self._stand(epoch, self._stills.on_sound(sample.dts, epoch.frame_ticks))
             epoch.drain(self._sounds)
         elif self.video is None or self._stills.is_standing:
             waited_s = abs(sample.dts - self._sounds[0][1].dts) / CLOCK_HZ
             if waited_s >= TRACKS_WAIT_S:
                 self._begin()
 
-    def _stand(self, epoch: "_Epoch", sound: Sample) -> None:
+    def _stand(self, epoch: "_Epoch", stills: list[Sample]) -> None:
         """The last key frame again, where pictures are missing beside the sound."""
-        for still in self._stills.on_sound(sound.dts, epoch.frame_ticks):
+        for still in stills:
             self.counts.stills += 1
             if not epoch.picture(still):
                 epoch.go_on(still)
@@ -277,7 +279,7 @@ class Intake:
             self._keep(sample) if is_still else self._remember(video, sample)
         if is_still:
             for _, sound in self._sounds:
-                self._stand(epoch, sound)
+                self._stand(epoch, self._stills.on_sound(sound.dts, epoch.frame_ticks))
         epoch.drain(self._sounds)
 
     def _start_epoch(

@@ -42,9 +42,9 @@ class Stills:
         """Whether a picture cannot be decoded behind what was repeated."""
         return self.is_standing and not sample.is_key
 
-    def took(self, track: Track, sample: Sample) -> None:
+    def took(self, track: Track | None, sample: Sample) -> None:
         """A picture of the publisher's was taken."""
-        if sample.is_key:
+        if sample.is_key and track is not None:
             self.last = Still(track, sample)
         self._dts, self._heard, self._shown = sample.dts, 0, 0
         self.is_standing = False
@@ -69,6 +69,14 @@ class Stills:
             self._shown += STILL_STEP
             due.append(self._again())
         self.is_standing = self.is_standing or bool(due)
+        return due
+
+    def until(self, dts: int) -> list[Sample]:
+        """What still fits before a picture that comes back: none stands for longer than a part."""
+        due = []
+        while self.is_standing and STILL_STEP < dts - self._dts - self._shown <= _HOLE_MAX:
+            self._shown += STILL_STEP
+            due.append(self._again())
         return due
 
     def _again(self) -> Sample:
