@@ -62,18 +62,18 @@ class Watching:
 
 
 async def watch(browser: Browser, base: str, published: Published, engine: str, query: str = "") -> Watching:
-    page = await browser.new_page(viewport={"width": 1280, "height": 720})
+    page = await browser.new_page(viewport={"width": 960, "height": 540})
     watching = Watching(page)
     await page.goto(f"{base}/play/{published.playback_id}?player={engine}{query}")
     return watching
 
 
 async def short_film() -> Plan:
-    """Seven segments of the trailer in two rungs: short enough to watch to the end."""
+    """Seven segments of one rung: short enough to watch to the end."""
     plan = await planned(footage.calm_film())
     times = plan.timeline
     times = dataclasses.replace(times, cuts=times.cuts[:8], audio_cuts=times.audio_cuts[:8])
-    return dataclasses.replace(plan, videos=plan.videos[-2:], timeline=times, seeks_s=plan.seeks_s[:7])
+    return dataclasses.replace(plan, videos=plan.videos[-1:], timeline=times, seeks_s=plan.seeks_s[:7])
 
 
 @pytest.mark.parametrize("engine", ENGINES)
@@ -114,7 +114,7 @@ async def test_a_broadcast_that_lacks_its_last_moment_is_over_nonetheless(browse
 @pytest.mark.parametrize("engine", ENGINES)
 async def test_a_seek_to_the_far_end_plays_from_there(browser: Browser, stage: Playing, engine: str) -> None:
     plan = await planned(footage.calm_film())
-    plan = dataclasses.replace(plan, videos=plan.videos[-2:])
+    plan = dataclasses.replace(plan, videos=plan.videos[-1:])
     film = await stage.publish(footage.calm_film(), plan)
     await stage.maker()
     watching = await watch(browser, await stage.serve(), film, engine)
@@ -129,7 +129,7 @@ async def test_a_seek_to_the_far_end_plays_from_there(browser: Browser, stage: P
     made = {
         int(key.split("/")[1].split(".")[0])
         for key in stored
-        if key.startswith(("270p/", "480p/")) and "init" not in key
+        if key.startswith("270p/") and "init" not in key
     }
     assert max(made) == plan.timeline.segment_count - 1
     assert len(made) < plan.timeline.segment_count  # what was jumped over was not made for this viewer
