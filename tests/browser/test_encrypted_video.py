@@ -71,7 +71,7 @@ async def test_an_encrypted_video_plays_to_its_end_by_a_licence(browser: Browser
     assert any(key.startswith("drm/") for key in await stage.stored(film.published))
 
 
-@pytest.mark.parametrize(("engine", "second"), [("shaka", "media"), ("hls", "nothing")])
+@pytest.mark.parametrize(("engine", "second"), [("hls", "media"), ("shaka", "nothing")])
 async def test_without_a_token_for_the_licence_no_frame_is_shown(
     browser: Browser, stage: Playing, engine: str, second: str
 ) -> None:
