@@ -62,18 +62,18 @@ class Watching:
 
 
 async def watch(browser: Browser, base: str, published: Published, engine: str, query: str = "") -> Watching:
-    page = await browser.new_page(viewport={"width": 1280, "height": 720})
+    page = await browser.new_page(viewport={"width": 960, "height": 540})
     watching = Watching(page)
     await page.goto(f"{base}/play/{published.playback_id}?player={engine}{query}")
     return watching
 
 
 async def short_film() -> Plan:
-    """Seven segments of the trailer in two rungs: short enough to watch to the end."""
+    """Seven segments of one rung: short enough to watch to the end."""
     plan = await planned(footage.calm_film())
     times = plan.timeline
     times = dataclasses.replace(times, cuts=times.cuts[:8], audio_cuts=times.audio_cuts[:8])
-    return dataclasses.replace(plan, videos=plan.videos[-2:], timeline=times, seeks_s=plan.seeks_s[:7])
+    return dataclasses.replace(plan, videos=plan.videos[-1:], timeline=times, seeks_s=plan.seeks_s[:7])
 
 
 @pytest.mark.parametrize("engine", ENGINES)
@@ -114,7 +114,7 @@ async def test_a_broadcast_that_lacks_its_last_moment_is_over_nonetheless(browse
 @pytest.mark.parametrize("engine", ENGINES)
 async def test_a_seek_to_the_far_end_plays_from_there(browser: Browser, stage: Playing, engine: str) -> None:
     plan = await planned(footage.calm_film())
-    plan = dataclasses.replace(plan, videos=plan.videos[-2:])
+    plan = dataclasses.replace(plan, videos=plan.videos[-1:])
     film = await stage.publish(footage.calm_film(), plan)
     await stage.maker()
     watching = await watch(browser, await stage.serve(), film, engine)
@@ -126,11 +126,7 @@ async def test_a_seek_to_the_far_end_plays_from_there(browser: Browser, stage: P
     assert state["error"] is None
     assert watching.problems == []
     stored = await stage.stored(film)
-    made = {
-        int(key.split("/")[1].split(".")[0])
-        for key in stored
-        if key.startswith(("270p/", "480p/")) and "init" not in key
-    }
+    made = {int(key.split("/")[1].split(".")[0]) for key in stored if key.startswith("270p/") and "init" not in key}
     assert max(made) == plan.timeline.segment_count - 1
     assert len(made) < plan.timeline.segment_count  # what was jumped over was not made for this viewer
 
@@ -145,7 +141,7 @@ async def test_rungs_are_switched_without_a_break(browser: Browser, stage: Playi
     await watching.wait("p.firstFrameMs !== null")
     qualities = await watching.do("return p.qualities();")
     assert sorted(q["id"] for q in qualities) == ["270p", "480p"]
-    await watching.do("v.muted = true; v.playbackRate = 2; await v.play();")
+    await watching.do("v.muted = true; await v.play();")
     for wanted, height in (("270p", 270), ("480p", 480), ("270p", 270)):
         index = next(q["index"] for q in qualities if q["id"] == wanted)
         await watching.do(f"p.setQuality({index});")

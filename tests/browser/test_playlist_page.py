@@ -38,7 +38,7 @@ async def show(browser: Browser, house: House, engine: str) -> tuple[Showing, li
     playlist = await house.playlist(one, two, hidden, three)
     await house.stage.maker()
     base = await house.stage.serve()
-    page = await browser.new_page(viewport={"width": 1280, "height": 720})
+    page = await browser.new_page(viewport={"width": 960, "height": 540})
     showing = Showing(page)
     await page.goto(f"{base}/play/playlist/{playlist}?player={engine}&token={house.token(two)}")
     await showing.wait_for(0)

@@ -82,15 +82,6 @@ def test_one_killed_server_process_of_two_is_replaced(shared: RunningPlatform):
     shared.wait_until_ready()
 
 
-def test_sigterm_stops_everything_in_time_whoever_is_still_connected(folder: Path):
-    running = RunningPlatform(folder)
-    running.start()
-    tree = running.processes()
-    with httpx.Client(base_url=running.base_url) as client:
-        client.get("/health/live")  # a connection that is kept alive
-        stops_in_time(running, tree)
-
-
 def test_sigterm_during_the_start_stops_as_well(folder: Path):
     running = RunningPlatform(folder)
     running.launch()
@@ -160,3 +151,11 @@ def test_nothing_of_the_platform_runs_with_a_terminal_of_its_parent(shared: Runn
     # Ctrl-C reaches the process group of the terminal: only the supervisor may be in it.
     group = os.getpgid(shared.process.pid)
     assert all(os.getpgid(p.pid) != group for p in shared.processes()[1:])
+
+
+def test_sigterm_stops_everything_in_time_whoever_is_still_connected(shared: RunningPlatform):
+    """The last of those that share it: nobody has to start it again."""
+    tree = shared.processes()
+    with httpx.Client(base_url=shared.base_url) as client:
+        client.get("/health/live")  # a connection that is kept alive
+        stops_in_time(shared, tree)

@@ -1,7 +1,7 @@
 """`fastpix token` and `fastpix workspace` as an operator runs them, over a real database.
 
-Most of the time in the process of the tests, since to start one takes longer than anything here; where a platform of
-the same folder stands still or runs, in one of their own.
+Most of the time in the process of the tests, since to start one takes longer than anything here; where the platform of
+the folder stands still, in one of its own. Beside a platform that runs: tests/unit/commands/test_platform.py.
 """
 
 import asyncio
@@ -9,10 +9,8 @@ import json
 import os
 import subprocess
 import sys
-import time
 from pathlib import Path
 
-import httpx
 import pytest
 from click.testing import CliRunner, Result
 from tests.running_platform import clean_environ
@@ -127,18 +125,6 @@ def test_a_platform_that_stands_still_is_opened_for_the_command_and_closed_again
     assert [w["name"] for w in still.told_apart("workspace", "list")] == [service.FIRST_WORKSPACE_NAME, "Two"]
     assert made["workspaceId"]
     assert not list((tmp_path / "data").rglob("postmaster.pid"))
-
-
-def test_the_platform_that_runs_takes_a_new_token_and_refuses_a_revoked_one(platform):
-    operator = Operator(platform.data_dir)
-    made = operator.told_apart("token", "create", "--name", "ci", "--permission", "video:read")
-    pair = (made["id"], made["secretKey"])
-    with httpx.Client(base_url=platform.base_url, auth=pair) as http:
-        assert http.get("/v1/on-demand").status_code == 200
-        operator.told_apart("token", "revoke", made["id"])
-        deadline_s = time.monotonic() + 30
-        while http.get("/v1/on-demand").status_code != 401:
-            assert time.monotonic() < deadline_s
 
 
 def test_names_that_users_chose_cannot_move_the_cursor():

@@ -227,8 +227,14 @@ def _tokens(program: Program, platform: RunningPlatform) -> None:
     ]
     token = json.loads(subprocess.run(run, capture_output=True, env=environ, timeout=120, check=True).stdout)
     assert token["workspaceId"] == platform.credentials["workspaceId"]
-    done = subprocess.run([*old, "revoke", token["id"]], capture_output=True, text=True, env=environ, timeout=120)
-    assert (done.returncode, "revoked" in done.stdout) == (0, True)
+    with httpx.Client(base_url=platform.base_url, auth=(token["id"], token["secretKey"])) as http:
+        assert http.get("/v1/on-demand").status_code == 200
+        done = subprocess.run([*old, "revoke", token["id"]], capture_output=True, text=True, env=environ, timeout=120)
+        assert (done.returncode, "revoked" in done.stdout) == (0, True)
+        end_s = time.monotonic() + 60
+        while http.get("/v1/on-demand").status_code != 401:  # the news of it are on their way
+            assert time.monotonic() < end_s
+            time.sleep(0.05)
 
 
 def _webhooks(program: Program, neighbour: Neighbour) -> None:
