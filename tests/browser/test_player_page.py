@@ -212,6 +212,36 @@ async def test_a_video_that_is_not_ready_starts_by_itself(browser: Browser, stag
     assert not await watching.page.locator(".notice").is_visible()
 
 
+async def test_an_upright_video_and_three_menus_stay_on_the_screen(browser: Browser, stage: Playing) -> None:
+    source = footage.make("portrait")
+    film = await stage.publish(source, await planned(source))
+    await stage.maker()
+    watching = await watch(browser, await stage.serve(), film, "hls")
+    await watching.wait("p.firstFrameMs !== null")
+    box = await watching.page.locator("#video").bounding_box()
+    assert box == {"x": 0, "y": 0, "width": 1280, "height": 720}  # its controls are at the bottom of it
+    await watching.page.set_viewport_size({"width": 390, "height": 844})
+    await watching.do(
+        "for (const menu of document.querySelectorAll('.menu')) {"
+        " menu.hidden = false; menu.querySelector('select').add(new Option('Français (audiodescription, complète)')); }"
+    )
+    for menu in await watching.page.locator(".menu").all():
+        box = await menu.bounding_box()
+        assert box is not None
+        assert box["x"] >= 0
+        assert box["x"] + box["width"] <= 390
+
+
+async def test_half_a_link_is_answered_in_words_to_a_person(browser: Browser, stage: Playing) -> None:
+    page = await browser.new_page()
+    answer = await page.goto(f"{await stage.serve()}/play/0b6f")
+    assert answer is not None
+    assert answer.status == 404
+    await page.wait_for_function(
+        "() => document.querySelector('#notice-title').textContent === 'This link is not right'", timeout=60_000
+    )
+
+
 @pytest.mark.parametrize(
     ("case", "words"),
     [("unknown", "not available"), ("deleted", "removed"), ("parameters", "link is not right")],

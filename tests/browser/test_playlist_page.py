@@ -81,10 +81,13 @@ async def test_an_empty_or_unknown_playlist_says_so(browser: Browser, stage: Pla
     house = await house_of(stage)
     film = await house.film("Hidden", "private")
     base = await stage.serve()
-    page = await browser.new_page()
+    page = await browser.new_page(viewport={"width": 390, "height": 844})
     for playlist, words in ((await house.playlist(film), "Nothing to watch"), (film.media_id, "no such playlist")):
         await page.goto(f"{base}/play/playlist/{playlist}")
         await page.wait_for_function(
             f"() => document.querySelector('#notice-title').textContent.includes({words!r})", timeout=60_000
         )
         assert await page.locator(".list").is_hidden()
+        box = await page.locator(".notice").bounding_box()
+        assert box is not None
+        assert box["height"] == 844  # all of the screen, as there is no list

@@ -9,6 +9,8 @@ from fastpix.commands.session import Session, with_session
 
 SHELLS = ("bash", "zsh", "fish")
 VARIABLE = "_FASTPIX_COMPLETE"  # click's own name for it
+# A plain .zshrc has not begun to complete anything: without this, every new shell would say that compdef is unknown.
+ZSH_NEEDS = "(( $+functions[compdef] )) || { autoload -Uz compinit && compinit; }"
 
 
 @click.command(
@@ -33,4 +35,8 @@ def completion(session: Session, shell: str) -> None:
 
     kind = get_completion_class(shell)
     assert kind is not None
-    session.say(kind(main, {}, "fastpix", VARIABLE).source())
+    script = kind(main, {}, "fastpix", VARIABLE).source()
+    if shell == "zsh":
+        head, newline, rest = script.partition("\n")  # `#compdef fastpix`, for those who keep it in a file of their fpath
+        script = f"{head}\n{ZSH_NEEDS}{newline}{rest}"
+    session.say(script)

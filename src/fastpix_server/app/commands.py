@@ -120,13 +120,11 @@ def _migrate(*, creates: bool = False) -> None:
 
 
 @click.command(
-    epilog='\b\nExamples:\n  $ fastpix credentials > platform.json\n  $ eval "$(fastpix credentials --export)"'
+    epilog="\b\nExamples:\n  $ fastpix credentials > platform.json\n  $ fastpix credentials --export > platform.env"
 )
-@click.option(
-    "--export", "is_export", is_flag=True, help="As lines for a shell: FASTPIX_BASE_URL, _USERNAME and _PASSWORD."
-)
+@click.option("--export", "is_export", is_flag=True, help='As FASTPIX_* lines for a shell: eval "$(...)" sets them.')
 def credentials(is_export: bool) -> None:
-    """Print the first access token and its workspace as JSON."""
+    """Print the first access token and its workspace as JSON, or with --export for a shell."""
     with _spoken_errors():
         settings = _start("credentials")
         from fastpix_server.app import secrets

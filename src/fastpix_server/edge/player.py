@@ -84,15 +84,23 @@ class Player:
 
     async def page(self, request: Request) -> Response:
         """Whether the video exists is for the page to find out; only what can be no id at all is refused here."""
-        if not ids.is_uuid(request.path_params["playback_id"]):
-            raise errors.NotFound("There is no such page: the address ends in a playback id.")
-        return self._answer(request, is_list=False)
+        if ids.is_uuid(request.path_params["playback_id"]):
+            return self._answer(request, is_list=False)
+        return self._refusal(request, "There is no such page: the address ends in a playback id.", is_list=False)
 
     async def playlist_page(self, request: Request) -> Response:
         """Plays one media of a playlist after the other; which ones, the page asks for (edge/playlists.py)."""
-        if not ids.is_uuid(request.path_params["playlist_id"]):
-            raise errors.NotFound("There is no such page: the address ends in a playlist id.")
-        return self._answer(request, is_list=True)
+        if ids.is_uuid(request.path_params["playlist_id"]):
+            return self._answer(request, is_list=True)
+        return self._refusal(request, "There is no such page: the address ends in a playlist id.", is_list=True)
+
+    def _refusal(self, request: Request, reason: str, *, is_list: bool) -> Response:
+        """A person with half a link is told in words: by the page itself, which asks with the same bad id."""
+        page = self._pages.get(("hls", is_list))
+        if page is None or "text/html" not in request.headers.get("accept", ""):
+            raise errors.NotFound(reason)
+        headers = {"Content-Security-Policy": _POLICY, "Cache-Control": "no-store"}
+        return Response(page, 404, headers, "text/html; charset=utf-8")
 
     def _answer(self, request: Request, *, is_list: bool) -> Response:
         # Encrypted video plays in either; Shaka Player speaks to more systems.

@@ -40,6 +40,7 @@ def test_every_command_does_its_work(program: Program, platform: RunningPlatform
     program("media", "delete", media_id, "--yes")
     for shell in ("bash", "zsh", "fish"):
         assert "_FASTPIX_COMPLETE" in program("completion", shell).stdout
+    assert "compinit" in program("completion", "zsh").stdout  # which a plain .zshrc lacks
     every = {
         context.command_path.removeprefix("fastpix ")
         for command, context in reference.everything()

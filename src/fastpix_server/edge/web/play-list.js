@@ -75,7 +75,8 @@ class FastpixPlaylist {
     const button = document.createElement("button");
     button.type = "button";
     const title = document.createElement("span");
-    title.textContent = item.title || `Video ${index + 1}`;
+    title.textContent = item.title || `${item.isAudioOnly ? "Sound" : "Video"} ${index + 1}`;
+    title.title = title.textContent;
     const length = document.createElement("small");
     length.textContent = item.duration ? clock(item.duration) : "";
     button.append(item.isAudioOnly ? document.createElement("i") : this.picture(item), title, length);

@@ -234,12 +234,17 @@ function label(quality) {
   return quality.id === "source" ? `${name} (original)` : name;
 }
 
+// The sound that came with a video is named so where its file names none.
+function spoken(name) {
+  return name === "default" ? "Original" : name;
+}
+
 function fillMenus() {
   const qualities = player.qualities().sort((a, b) => b.bitrate - a.bitrate);
   fillMenu("quality", [{ value: -1, text: "Auto" }, ...qualities.map((q) => ({ value: q.index, text: label(q) }))],
     qualities.length > 1, (index) => player.setQuality(index));
   const audios = player.session.audios();
-  fillMenu("audio", audios.map((a) => ({ value: a.index, text: a.label, selected: a.isActive })),
+  fillMenu("audio", audios.map((a) => ({ value: a.index, text: spoken(a.label), selected: a.isActive })),
     audios.length > 1, (index) => player.session.setAudio(index));
   const texts = player.session.texts();
   fillMenu("text", [{ value: -1, text: "Off" }, ...texts.map((t) => ({ value: t.index, text: t.label, selected: t.isActive }))],
