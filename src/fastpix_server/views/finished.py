@@ -41,12 +41,32 @@ KEPT: Mapping[str, str] = {
     **dict.fromkeys((name for name in PLACE if name not in ("latitude", "longitude")), _WORD),
     **dict.fromkeys((*GIVEN_OR_DETECTED, "player_resolution", "video_id"), _WORD),
     "viewer_hash": "UInt64",
+    "playing_time": "Nullable(Int64)",
+    "buffer_ratio": "Nullable(Float64)",
+    "avg_upscaling": "Nullable(Float64)",
+    "avg_downscaling": "Nullable(Float64)",
     "average_bitrate": "Nullable(Float64)",
     "startup_score": "Nullable(Float64)",
     "stability_score": "Nullable(Float64)",
     "render_quality_score": "Nullable(Float64)",
     "quality_of_experience_score": "Nullable(Float64)",
 }
+# Of these, what older tables lack: rows that were finished before give the value by its expression, over columns.
+_ADDED = frozenset({"playing_time", "buffer_ratio", "avg_upscaling", "avg_downscaling"})
+
+# Unpacking is most of reading a million numbers. LZ4 finds many short repetitions in small ones, and takes 5 times as
+# long to put them back as T64, which leaves out the bits that are zero everywhere, and is no smaller. What questions
+# add up does without LZ4 behind it, and fractions without any. Measured: docs/decisions/0066-quick-codecs.md.
+_WHOLE = "Nullable(Int64)"
+_ADDED_UP = frozenset(
+    {
+        "watch_time", "playing_time", "video_startup_time", "page_load_time", "player_init_time", "buffer_count",
+        "buffer_fill", "seeked_count", "seeked_duration",
+    }
+)  # fmt: skip
+_FRACTIONS = frozenset(
+    {*SCORES, "average_bitrate", "buffer_ratio", "avg_upscaling", "avg_downscaling", "max_upscaling", "max_downscaling"}
+)
 
 
 def plain_type(name: str) -> str:
@@ -68,16 +88,25 @@ def columns_ddl() -> dict[str, str]:
     """Name -> type and codec of every column that holds something about the view."""
     found = {}
     for column in COLUMNS:
-        found[column.name] = _coded(plain_type(column.name))
+        found[column.name] = _coded(column.name, plain_type(column.name))
         if column.merge is Merge.LAST:
             found[sequence_name(column)] = "UInt32"
-    return {**found, **{name: _coded(kind) for name, kind in KEPT.items()}}
+    for name, kind in KEPT.items():
+        default = f" DEFAULT {KNOWN_FINISHED[name].expression}" if name in _ADDED else ""
+        found[name] = _coded(name, f"{kind}{default}")
+    return found
 
 
-def _coded(kind: str) -> str:
-    if kind == "String":
-        return "String CODEC(ZSTD(1))"
-    return f"{kind} CODEC(Delta(8), LZ4)" if kind == _TIME else kind
+def codecs_ddl() -> dict[str, str]:
+    """Name -> codec of every such column that has one, as the engine shows it."""
+    found = {name: ddl.partition(" CODEC") for name, ddl in columns_ddl().items()}
+    return {name: f"CODEC{how}" for name, (_, codec, how) in found.items() if codec}
+
+
+def _coded(name: str, kind: str) -> str:
+    by_kind = {"String": "ZSTD(1)", _TIME: "Delta(8), LZ4", _WHOLE: "T64" if name in _ADDED_UP else "T64, LZ4"}
+    codec = "NONE" if name in _FRACTIONS else by_kind.get(kind.partition(" DEFAULT")[0])
+    return f"{kind} CODEC({codec})" if codec else kind
 
 
 def state(column: Column) -> str:

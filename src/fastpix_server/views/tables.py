@@ -1,15 +1,15 @@
 """The DDL of video data: for the embedded engine, a server, or a replicated cluster.
 
-Invariants: every statement may be run again at any time; tables are only ever added to.
+Invariants: every statement may be run again at any time; tables are only added to, but a column may get another codec.
 """
 
 import dataclasses
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 
 from fastpix_server.base import log
 from fastpix_server.views.clickhouse import ClickHouse
-from fastpix_server.views.finished import columns_ddl
+from fastpix_server.views.finished import codecs_ddl, columns_ddl
 from fastpix_server.views.schema import COLUMNS, EVENTS, FINISHED, ROWS
 
 _log = log.get(__name__)
@@ -39,10 +39,13 @@ async def ensure(clickhouse: ClickHouse, options: TableOptions) -> None:
     for statement in ddl(options):
         await clickhouse.command(statement, timeout_s=_DDL_TIMEOUT_S)
     columns = await clickhouse.rows(
-        "SELECT table, name FROM system.columns WHERE database = currentDatabase() AND table IN {names:Array(String)}",
+        "SELECT table, name, compression_codec AS codec FROM system.columns"
+        " WHERE database = currentDatabase() AND table IN {names:Array(String)}",
         {"names": [ROWS, FINISHED]},
     )
-    for statement in new_columns_ddl({(row["table"], row["name"]) for row in columns}, options):
+    codecs = {row["name"]: row["codec"] for row in columns if row["table"] == FINISHED}
+    changes = new_columns_ddl({(row["table"], row["name"]) for row in columns}, options)
+    for statement in (*changes, *codec_changes_ddl(codecs, options)):
         await clickhouse.command(statement, timeout_s=_DDL_TIMEOUT_S)
     found = await clickhouse.rows(
         "SELECT engine_full FROM system.tables WHERE database = currentDatabase() AND name IN {names:Array(String)}",
@@ -99,6 +102,16 @@ def new_columns_ddl(existing: Collection[tuple[str, str]], options: TableOptions
         for (table, name), kind in wanted.items()
         if (table, name) not in existing
     )
+
+
+def codec_changes_ddl(existing: Mapping[str, str], options: TableOptions) -> tuple[str, ...]:
+    """What gives columns of `finished_views` (name -> codec) the codec of this version. Rows are rewritten when their
+    parts are merged, not before."""
+    on_cluster = f" ON CLUSTER `{options.cluster}`" if options.cluster else ""
+    changes = [
+        f"MODIFY COLUMN {name} {codec}" for name, codec in codecs_ddl().items() if existing.get(name, codec) != codec
+    ]
+    return (f"ALTER TABLE {FINISHED}{on_cluster} {', '.join(changes)}",) if changes else ()
 
 
 def retention_ddl(options: TableOptions) -> tuple[str, ...]:

@@ -1,6 +1,7 @@
 """What the answers must be, computed the slow way: plain Python over whole views, from the words of the contract."""
 
 import math
+import struct
 from collections import defaultdict
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -160,6 +161,14 @@ def percentile(values: list[float], share: float) -> float:
     high = min(low + 1, len(values) - 1)
     ordered = sorted(values)
     return ordered[low] + (ordered[high] - ordered[low]) * (place - low)
+
+
+def sketched(values: list[float], share: float) -> float:
+    """The first value that so many are not above, by its first eight binary digits."""
+    found = sorted(values)[max(0, math.ceil(len(values) * share) - 1)]
+    [digits] = struct.unpack("<I", struct.pack("<f", found))
+    [kept] = struct.unpack("<f", struct.pack("<I", digits & 0xFFFF0000))
+    return float(kept)
 
 
 def measure(population: list[View], metric: str, measurement: str) -> Value:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from tests.unit.views.populations import AFTER_S, BEFORE_S, NOW_S, View, populations, rows_of
 from tests.video_data import Engine, stamp
 
-from fastpix_server.views import finished, reading, schema, store
+from fastpix_server.views import finished, reading, schema, store, tables
 from fastpix_server.views.finishing import Finishing
 from fastpix_server.views.tables import SLOT_S, TableOptions
 
@@ -225,3 +225,32 @@ def test_what_is_finished_holds_every_column_as_it_was_said(engine: Engine) -> N
     )
     assert {name: row[f"s_{name}"] for name in said} == said
     world.check()
+
+
+def test_views_that_an_older_version_finished_have_what_this_one_keeps(engine: Engine) -> None:
+    """Its table lacks some columns and packs others otherwise."""
+    world, view = World(engine), ended(3)
+    said = {
+        "watch_time": 90_000,
+        "video_startup_time": 500,
+        "buffer_fill": 3_000,
+        "total_content_playback_time": 80_000,
+    }
+    said |= {"total_upscaling": 16_000.0, "total_downscaling": 0.0}
+    world.insert([row_of(world, view, view_start=stamp(view.start_ms), **said)], 7)
+    asyncio.run(finish_all(engine))
+    names = ("playing_time", "buffer_ratio", "avg_upscaling", "avg_downscaling", "watch_time")
+    asked = f"SELECT {', '.join(names)} FROM {schema.FINISHED} WHERE workspace_id = {{workspace_id:UUID}}"
+    now = engine.ask(asked, {"workspace_id": world.workspace_id})
+    assert now == [dict(zip(names, (86_500, 3_000 / 90_000, 0.2, 0, 90_000), strict=True))]
+    older = [f"DROP COLUMN {name}" for name in names[:-1]]
+    engine.run(f"ALTER TABLE {schema.FINISHED} {', '.join(older)}, MODIFY COLUMN watch_time REMOVE CODEC")
+    asyncio.run(tables.ensure(engine, TableOptions()))  # type: ignore[arg-type]
+    for _ in range(2):
+        assert engine.ask(asked, {"workspace_id": world.workspace_id}) == now
+        engine.merge()
+    columns = engine.ask(
+        "SELECT name, compression_codec AS codec FROM system.columns WHERE table = {table:String}",
+        {"table": schema.FINISHED},
+    )
+    assert tables.codec_changes_ddl({row["name"]: row["codec"] for row in columns}, TableOptions()) == ()

@@ -13,8 +13,9 @@ from tests.unit.views import reference
 from tests.unit.views.populations import AFTER_S, BEFORE_S, NOW_S, View, insert, populations
 from tests.video_data import Engine, stamp
 
-from fastpix_server.views import filters, metrics
+from fastpix_server.views import filters, metrics, reading
 from fastpix_server.views.metrics import Measurement
+from fastpix_server.views.queries import comparison as comparisons
 from fastpix_server.views.queries.breakdown import Paging, breakdown
 from fastpix_server.views.queries.comparison import LINES, comparison
 from fastpix_server.views.queries.current_views import current_by, current_series
@@ -170,6 +171,30 @@ def test_a_comparison_agrees_line_by_line(engine, population, dice, wanted):
     for line, row in zip(LINES, flat, strict=True):
         expected = reference.measure(found, line.metric, line.by.value) or 0
         assert (row["metric"], row["value"]) == (line.metric, near(expected))
+
+
+@EXAMPLES
+@given(population=populations, dice=DICE, wanted=FILTERS)
+def test_a_comparison_of_many_views_counts_their_first_digits(engine, population, dice, wanted):
+    selection, found = World(engine, population, dice).selected(wanted)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(comparisons, "EXACT_MAX_VIEWS", -1)
+        tree = ask(comparison(engine, selection))
+    flat = [line for top in tree for line in (top, *(top["items"] or ()))]
+    for line, row in zip(LINES, flat, strict=True):
+        expected = reference.measure(found, line.metric, line.by.value) or 0
+        if line.by in (Measurement.MEDIAN, Measurement.P95):
+            values = [value for value in map(reference.VALUES[line.metric], found) if value is not None]
+            expected = reference.sketched(values, 0.5 if line.by is Measurement.MEDIAN else 0.95) if values else 0
+        assert (row["metric"], row["value"]) == (line.metric, near(expected))
+
+
+@EXAMPLES
+@given(population=populations, dice=DICE)
+def test_how_many_views_there_are_is_between_what_their_keys_say(engine, population, dice):
+    selection, found = World(engine, population, dice).selected([])
+    [between] = engine.ask(reading.BETWEEN, selection.parameters)
+    assert between["least"] <= len(found) <= between["most"]
 
 
 @EXAMPLES
