@@ -78,7 +78,7 @@ async def test_a_publisher_of_rtmp_sends_pictures_with_a_clock(kind: Kind, tmp_p
             await until(lambda: "key" in door.sinks and len(door.sinks["key"].of("video")) > 60, 90)
             assert publishing.is_running
             await asyncio.to_thread(publishing.stop)
-            await until(lambda: door.sinks["key"].ends, 30)
+            await until(lambda: door.sinks["key"].ends, 60)
             assert not publishing.is_running
     finally:
         await server.close()
@@ -99,7 +99,7 @@ async def test_a_publisher_of_whip_sends_pictures_with_a_clock(kind: Kind, tmp_p
                 except TimeoutError:
                     raise AssertionError(publishing.log()) from None
                 await asyncio.to_thread(publishing.stop)
-                await until(lambda: door.sinks["key"].ends, 30)
+                await until(lambda: door.sinks["key"].ends, 60)
                 assert door.sinks["key"].ends == ["unpublish"]
         finally:
             await whip.close()
@@ -114,7 +114,7 @@ async def test_a_killed_publisher_says_no_goodbye(tmp_path: Path) -> None:
         with publisher("rtmp", Target(rtmp=f"rtmp://127.0.0.1:{port}/live/key")) as publishing:
             await until(lambda: "key" in door.sinks and door.sinks["key"].of("video"), 60)
             publishing.kill()
-            await until(lambda: door.sinks["key"].ends, 30)
+            await until(lambda: door.sinks["key"].ends, 60)
             assert door.sinks["key"].ends != ["unpublish"]
     finally:
         await server.close()
