@@ -166,3 +166,94 @@ def _run_totals(moof: Bytes, trun: Box, default_duration: int, default_size: int
         return sum(words[fields.index(field) :: len(fields)])
 
     return count, total(_TRUN_DURATION, default_duration), total(_TRUN_SIZE, default_size)
+
+
+def lowest_composition(moof: Bytes) -> int:
+    """The most negative composition offset of a one-track moof in ticks; 0 when none is negative."""
+    lowest = 0
+    for box in _boxes_of_track(moof):
+        if box.kind == b"trun" and (offsets := _Run.read(moof, box).compositions()):
+            lowest = min(lowest, *offsets)
+    return lowest
+
+
+def raise_compositions(moof: Bytes, ticks: int) -> bytes:
+    """The same one-track moof with every composition offset that much greater, those of 0 which are not written too.
+
+    The data has to follow at the same distance, as in fragments whose base is the moof.
+    """
+    runs = {box.start: _Run.read(moof, box) for box in _boxes_of_track(moof) if box.kind == b"trun"}
+    growth = sum(run.growth for run in runs.values())
+    moof_box = next(walk(moof))
+    pieces: list[bytes] = []
+    for box in walk(moof, moof_box.body, moof_box.end):
+        if box.kind != b"traf":
+            pieces.append(bytes(moof[box.start : box.end]))
+            continue
+        inner = [
+            runs[one.start].raised(ticks, growth) if one.kind == b"trun" else bytes(moof[one.start : one.end])
+            for one in walk(moof, box.body, box.end)
+        ]
+        pieces.append(build(b"traf", *inner))
+    return build(b"moof", *pieces)
+
+
+def _boxes_of_track(moof: Bytes) -> list[Box]:
+    traf = find(moof, (b"moof", b"traf"))
+    if traf is None:
+        raise BoxError("a fragment has no traf")
+    return list(walk(moof, traf.body, traf.end))
+
+
+class _Run(NamedTuple):
+    """A trun taken apart: `words` are its table, `width` columns a sample."""
+
+    flags: int
+    samples: int
+    data_offset: int
+    first_flags: bytes
+    width: int
+    words: tuple[int, ...]
+
+    @classmethod
+    def read(cls, moof: Bytes, box: Box) -> "_Run":
+        try:
+            flags, count = struct.unpack_from(">II", moof, box.body)
+            at, data_offset, first_flags = box.body + 8, 0, b""
+            if flags & _TRUN_DATA_OFFSET:
+                data_offset = struct.unpack_from(">i", moof, at)[0]
+                at += 4
+            if flags & _TRUN_FIRST_FLAGS:
+                first_flags = bytes(moof[at : at + 4])
+                at += 4
+            width = sum(bool(flags & f) for f in (_TRUN_DURATION, _TRUN_SIZE, _TRUN_FLAGS, _TRUN_COMPOSITION))
+            if count > MAX_SAMPLES_PER_FRAGMENT or at + 4 * width * count > box.end:
+                raise BoxError(f"a trun of {count} samples does not fit its box")
+            words = struct.unpack_from(f">{width * count}i", moof, at)
+        except struct.error as short:
+            raise BoxError("a fragment header is cut off") from short
+        return cls(flags, count, data_offset, first_flags, width, words)
+
+    @property
+    def growth(self) -> int:
+        return 0 if self.flags & _TRUN_COMPOSITION else 4 * self.samples
+
+    def compositions(self) -> tuple[int, ...]:
+        """Those that are written: the last column. Version 0 has no negative ones."""
+        if not self.flags & _TRUN_COMPOSITION:
+            return ()
+        return self.words[self.width - 1 :: self.width] if self.flags >> 24 else ()
+
+    def raised(self, ticks: int, growth: int) -> bytes:
+        kept = self.width - bool(self.flags & _TRUN_COMPOSITION)
+        rows: list[int] = []
+        for k in range(self.samples):
+            row = self.words[k * self.width : (k + 1) * self.width]
+            rows += (*row[:kept], (row[kept] if kept < self.width else 0) + ticks)
+        offset = struct.pack(">i", self.data_offset + growth) if self.flags & _TRUN_DATA_OFFSET else b""
+        flags = self.flags & 0xFFFFFF | _TRUN_COMPOSITION
+        try:
+            table = struct.pack(f">{len(rows)}i", *rows)
+        except struct.error as large:
+            raise BoxError("a composition offset does not fit its field") from large
+        return build_full(b"trun", 1, flags, struct.pack(">I", self.samples), offset, self.first_flags, table)

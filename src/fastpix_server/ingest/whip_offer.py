@@ -1,7 +1,9 @@
 """SDP of WHIP (RFC 9725, RFC 8866): is this an offer that we can take, and the answer's candidates.
 
 Invariants: an offer's ICE candidates are thrown away. We answer checks that come from the publisher and send to no
-address that has not proven that it knows the session's ICE password, so an offer cannot make us send anywhere.
+address that has not proven that it knows the session's ICE password, so an offer cannot make us send anywhere. A
+publisher that leaves it to us who begins DTLS begins it: aiortc as the one that begins speaks to ECDSA certificates
+only, and GStreamer's are of RSA.
 """
 
 import dataclasses
@@ -17,6 +19,7 @@ from fastpix_server.ingest.model import Kind
 from fastpix_server.ingest.whip_model import MAX_OFFER_BYTES, Unusable
 
 MAX_OFFER_LINES = 2000
+_EITHER_SETUP, _THEIR_SETUP = "a=setup:actpass", "a=setup:active"
 _CANDIDATES = ("a=candidate:", "a=end-of-candidates", "a=remote-candidates:")
 
 
@@ -33,7 +36,8 @@ def read_offer(sdp: str) -> Offer | Unusable:
     lines = sdp.splitlines()
     if len(sdp.encode()) > MAX_OFFER_BYTES or len(lines) > MAX_OFFER_LINES:
         return Unusable("malformed", f"An offer has at most {MAX_OFFER_BYTES} bytes and {MAX_OFFER_LINES} lines.")
-    passive = "".join(line + "\r\n" for line in lines if not line.startswith(_CANDIDATES))
+    kept = (_THEIR_SETUP if line.strip() == _EITHER_SETUP else line for line in lines)
+    passive = "".join(line + "\r\n" for line in kept if not line.startswith(_CANDIDATES))
     try:
         description = SessionDescription.parse(passive)
         found = _judge(description)

@@ -9,7 +9,7 @@ from fractions import Fraction
 from pathlib import Path
 
 from fastpix_server.base.errors import ServiceFault, SourceFault
-from fastpix_server.engine import boxes
+from fastpix_server.engine import boxes, composition
 from fastpix_server.engine.boxes import BoxError
 from fastpix_server.playback.model import Target
 from fastpix_server.playback.recording import Facts
@@ -43,7 +43,8 @@ def _keys(target: Target, rendition: str) -> list[str]:
 
 
 async def recorded(objects: ObjectStore, target: RecordedTarget, rendition: str, out: Path) -> None:
-    """All segments of a recording; its stretches are moved together, as players show them.
+    """All segments of a recording; its stretches are moved together, as players show them, and no composition offset is
+    negative any more: ffmpeg reads the file.
 
     Raises SourceFault where the stretches were encoded differently, or one has not this rendition; Missing.
     """
@@ -56,7 +57,30 @@ async def recorded(objects: ObjectStore, target: RecordedTarget, rendition: str,
         raise SourceFault(
             "recording_changes", "The publisher changed the format between two connections of the recording."
         )
-    await _write(out, _joined(objects, target, rendition, inits[0]))
+    signed = out.with_name(f"{out.name}.signed")
+    try:
+        await _write(signed, _joined(objects, target, rendition, inits[0]))
+        await asyncio.to_thread(_finish, signed, out)
+    finally:
+        signed.unlink(missing_ok=True)
+
+
+def _finish(signed: Path, out: Path) -> None:
+    try:
+        if not composition.without_negatives(signed, out):
+            signed.replace(out)
+    except BoxError as broken:
+        raise _broken() from broken
+    except OSError as error:
+        raise _no_space() from error
+
+
+def _broken() -> ServiceFault:
+    return ServiceFault("segment_broken", "A stored part of the media is damaged.")
+
+
+def _no_space() -> ServiceFault:
+    return ServiceFault("no_space", "There is no space left to write the file.")
 
 
 def is_throughout(target: RecordedTarget, facts: Facts) -> bool:
@@ -92,7 +116,7 @@ def _moved(segment: bytes, shift: int, sequence: int) -> tuple[int, bytes]:
                 piece = boxes.patch_fragment(piece, sequence=sequence, decode_time=at)
             pieces.append(piece)
     except BoxError as broken:
-        raise ServiceFault("segment_broken", "A stored part of the media is damaged.") from broken
+        raise _broken() from broken
     return sequence, b"".join(pieces)
 
 
@@ -123,4 +147,4 @@ async def _write(out: Path, pieces: AsyncIterator[bytes]) -> None:
             async for piece in pieces:
                 await asyncio.to_thread(file.write, piece)
     except OSError as error:
-        raise ServiceFault("no_space", "There is no space left to write the file.") from error
+        raise _no_space() from error

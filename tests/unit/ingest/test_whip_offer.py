@@ -1,6 +1,7 @@
 """Offers: what we take, what we refuse and in which words; hostile ones cost nothing and raise nothing."""
 
 import random
+import re
 
 import pytest
 from hypothesis import given
@@ -23,6 +24,14 @@ def test_the_addresses_that_an_offer_names_are_not_kept():
     assert isinstance(offer, Offer)
     assert "203.0.113.9" not in offer.sdp
     assert "candidate" not in offer.sdp
+
+
+@pytest.mark.parametrize(("offered", "kept"), [("actpass", "active"), ("active", "active"), ("passive", "passive")])
+def test_the_publisher_begins_dtls_where_it_leaves_that_to_us(offered: str, kept: str) -> None:
+    """GStreamer's certificates are of RSA, and aiortc does not begin with those."""
+    offer = whip_offer.read_offer(offers.browser().replace("setup:actpass", f"setup:{offered}"))
+    assert isinstance(offer, Offer)
+    assert re.findall("a=setup:(.*)\r", offer.sdp) == [kept, kept]
 
 
 @pytest.mark.parametrize(

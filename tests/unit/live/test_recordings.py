@@ -3,6 +3,7 @@
 import asyncio
 import io
 import re
+import subprocess
 import time
 from pathlib import Path
 
@@ -303,6 +304,10 @@ async def test_a_recording_becomes_one_file_over_its_breaks(studio: Studio) -> N
     ]
     numbers = footage.frame_numbers("-i", str(mp4))
     assert list(numbers) == [*range(240), *range(240)]
+    # B-frames and all: frames are counted below, so the first has to be at 0 for the sound to fit.
+    probe = [footage.FFPROBE, "-v", "error", "-show_entries", "stream=start_time", "-of", "csv=p=0", str(mp4)]
+    starts = await asyncio.to_thread(subprocess.check_output, probe)
+    assert [float(start) for start in starts.split()] == [0, 0]
     flashes = footage.flash_frames("-i", str(mp4)) / 30
     clicks = footage.click_samples("-i", str(mp4)) / 48_000
     # The sound of a connection may outlast its picture by a frame of AAC, which the decoder plays out at the break.
