@@ -56,6 +56,7 @@ $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
 
 $(VENV)/.server: pyproject.toml | $(BIN)/python
+	@echo "Installing into $(VENV): about 70 packages, a minute or two ..."
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[server]'
 	touch $@
 

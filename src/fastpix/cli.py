@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 GROUP = "fastpix.commands"
 SERVER_PYTHON = (3, 11)
 SERVER_NEEDS = ("sqlalchemy", "procrastinate")  # two that nobody has by chance
+HELP_MAX_CHARS = 200  # of a command in a list, which wraps: half a sentence helps nobody
 CLIENT = ("upload", "media", "live", "playlist", "key", "data", "webhook", "token", "demo", "completion")
 
 
@@ -50,7 +51,7 @@ class InstalledCommands(click.Group):
         others = [name for name in self.list_commands(ctx) if name not in CLIENT]
         found = {name: self.get_command(ctx, name) for name in (*CLIENT, *others)}
         for title, names in (("Commands", CLIENT), ("Commands of the server", others)):
-            rows = [(name, command.get_short_help_str(60)) for name in names if (command := found[name])]
+            rows = [(name, command.get_short_help_str(HELP_MAX_CHARS)) for name in names if (command := found[name])]
             if rows:
                 with formatter.section(title):
                     formatter.write_dl(rows)

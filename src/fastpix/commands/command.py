@@ -15,6 +15,8 @@ from fastpix.commands.session import LIMIT, LIMIT_MAX, PAGE_MAX, Session
 
 F = TypeVar("F", bound=Callable[..., Any])
 
+SENTENCE_MAX_CHARS = 200
+
 
 def epilog(*examples: str) -> str:
     """The end of a help text. Every command of the program has one, and a test parses each example."""
@@ -94,6 +96,13 @@ class ClientGroup(click.Group):
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """A group has no option but --help: its commands are what matters."""
         self.format_commands(ctx, formatter)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Each with its whole first sentence."""
+        with formatter.section("Commands"):
+            formatter.write_dl(
+                [(name, found.get_short_help_str(SENTENCE_MAX_CHARS)) for name, found in sorted(self.commands.items())]
+            )
 
     def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         write_examples(self.epilog, formatter)

@@ -16,7 +16,8 @@ from fastpix.commands.table import Column
 # Whoever has one of these can publish: they are shown when somebody asks for them.
 SECRETS = ("streamKey", "srtSecret", "srtPlaybackResponse")
 FIRST = ("streamId", "status", "createdAt", "reconnectWindow", "maxResolution", "mediaIds")
-HIDDEN = (*SECRETS, "trial")
+# `lowLatency` is a word of the official service, always false there; here every stream has low latency.
+HIDDEN = (*SECRETS, "trial", "lowLatency")
 TABLES = {"playbackIds": PLAYBACK_IDS, "simulcastResponses": live_parts.TARGETS}
 COLUMNS = (
     Column("ID", "streamId"),

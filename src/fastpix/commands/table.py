@@ -178,6 +178,8 @@ def shown(key: str, value: Any) -> str:
         return f"{value} s"
     if key.endswith("Bytes"):
         return text.size(value)
+    if key.endswith(("Bps", "Ms")) and isinstance(value, (int, float)):
+        return f"{value / 1e6:.2f} Mb/s" if key.endswith("Bps") else f"{text.number(value)} ms"
     if isinstance(value, (list, tuple)):
         rest = len(value) - CELL_MAX_ITEMS
         return text.clean(value[:CELL_MAX_ITEMS]) + (f" and {rest} more" if rest > 0 else "")

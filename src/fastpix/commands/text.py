@@ -139,8 +139,21 @@ def ago(value: object, now: datetime | None = None) -> str:
 def label(key: str) -> str:
     """`playbackIds` as `Playback IDs`."""
     words = "".join(f" {char.lower()}" if char.isupper() else char for char in key).replace("_", " ").split()
+    if len(words) > 1 and words[-1] in _UNITS:  # which stands at the value
+        words.pop()
     named = [_NAMES.get(word, word) for word in words]
     return " ".join([named[0][:1].upper() + named[0][1:], *named[1:]]) if named else ""
 
 
-_NAMES = {"id": "ID", "ids": "IDs", "url": "URL", "mp4": "MP4", "srt": "SRT", "rtt": "RTT", "dvr": "DVR", "drm": "DRM"}
+_UNITS = frozenset(("bps", "bytes", "ms"))
+_NAMES = {
+    "fps": "FPS",
+    "id": "ID",
+    "ids": "IDs",
+    "url": "URL",
+    "mp4": "MP4",
+    "srt": "SRT",
+    "rtt": "RTT",
+    "dvr": "DVR",
+    "drm": "DRM",
+}

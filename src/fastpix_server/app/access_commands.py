@@ -207,24 +207,21 @@ def _tell(facts: dict[str, Any], is_json: bool) -> None:
     if is_json:
         click.echo(json.dumps(facts, indent=2))
         return
-    width = max(map(len, facts))
-    for name, value in facts.items():
-        click.echo(f"{name:<{width}}  {_shown(value)}")
+    from fastpix.commands import screen, table, text
+
+    for line in table.facts([(text.label(name), table.shown(name, facts[name])) for name in facts], screen.of()):
+        click.echo(line)
 
 
 def _table(rows: list[dict[str, Any]], columns: Sequence[str], is_json: bool) -> None:
     if is_json:
         click.echo(json.dumps(rows, indent=2))
         return
-    lines = [columns, *([_shown(row[column]) for column in columns] for row in rows)]
-    widths = [max(len(line[place]) for line in lines) for place in range(len(columns))]
-    for line in lines:
-        click.echo("  ".join(text.ljust(width) for text, width in zip(line, widths, strict=True)).rstrip())
+    from fastpix.commands import screen, table, text
 
+    def shown(name: str) -> Callable[[Any], str]:
+        return text.ago if name.endswith("At") else text.clean
 
-def _shown(value: Any) -> str:
-    """For a terminal."""
-    if value is None:
-        return "-"
-    text = " ".join(value) if isinstance(value, tuple | list) else str(value)
-    return "".join(c if c.isprintable() else "?" for c in text)
+    made = [table.Column(text.label(name.removesuffix("At")).upper(), name, shown(name)) for name in columns]
+    for line in table.lines(rows, made, screen.of()):
+        click.echo(line)

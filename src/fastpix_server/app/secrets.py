@@ -116,8 +116,9 @@ def load_credentials(settings: Settings) -> Credentials:
     if settings.username and (settings.username, settings.password.reveal()) != (found["username"], found["password"]):
         found |= {"username": settings.username, "password": settings.password.reveal()}
         _write(path, json.dumps(found, indent=2) + "\n")
-    names = ("username", "password", "workspaceId", "workspaceKey")
-    return Credentials(*(found[name] for name in names), base_url=found.get("baseUrl"))
+    return Credentials(
+        found["username"], found["password"], found["workspaceId"], found["workspaceKey"], found.get("baseUrl")
+    )
 
 
 def note_address(settings: Settings) -> None:

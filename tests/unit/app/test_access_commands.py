@@ -7,6 +7,7 @@ the folder stands still, in one of its own. Beside a platform that runs: tests/u
 import asyncio
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -17,8 +18,7 @@ from tests.running_platform import clean_environ
 
 from fastpix import cli
 from fastpix_server.access import service
-from fastpix_server.app import secrets, settings
-from fastpix_server.app.access_commands import _shown
+from fastpix_server.app import access_commands, secrets, settings
 from fastpix_server.base import log
 from fastpix_server.db.pool import Database
 
@@ -89,10 +89,13 @@ def test_without_a_workspace_the_token_is_of_the_oldest_one_and_people_can_read_
     first = operator.told("workspace", "create", "One")
     operator.told("workspace", "create", "Two")
     done = operator.run("token", "create", "--name", "for ci", "--permission", "*")
-    facts = dict(line.split(None, 1) for line in done.stdout.splitlines())
-    assert facts["workspaceId"] == first["workspaceId"]
-    assert opens(operator, facts["id"], facts["secretKey"]) == first["workspaceId"]
-    assert facts["secretKey"] not in done.stderr
+    facts = dict(re.split("  +", line) for line in done.stdout.splitlines())
+    assert facts["Workspace ID"] == first["workspaceId"]
+    assert opens(operator, facts["ID"], facts["Secret key"]) == first["workspaceId"]
+    assert facts["Secret key"] not in done.stderr
+    listed = operator.run("token", "list").stdout.splitlines()
+    assert re.split("  +", listed[0]) == ["ID", "WORKSPACE ID", "NAME", "PERMISSIONS", "CREATED", "LAST USED"]
+    assert re.search(r"  for ci  \*  +\d+[sm] ago  ", listed[1])
 
 
 @pytest.mark.parametrize(
@@ -127,5 +130,6 @@ def test_a_platform_that_stands_still_is_opened_for_the_command_and_closed_again
     assert not list((tmp_path / "data").rglob("postmaster.pid"))
 
 
-def test_names_that_users_chose_cannot_move_the_cursor():
-    assert _shown("a\x1b[2Jb\r\n") == "a?[2Jb??"
+def test_names_that_users_chose_cannot_move_the_cursor(capsys: pytest.CaptureFixture[str]):
+    access_commands._table([{"name": "a\x1b[2Jb\r\n"}], ("name",), is_json=False)
+    assert capsys.readouterr().out == "NAME\na?[2Jb\n"

@@ -44,6 +44,18 @@ def test_values_are_written_with_their_units():
     assert text.ago("2020-01-02T00:00:00Z", NOW) == "2020-01-02"
     assert text.ago("\x1bno time", NOW) == "?no time"
     assert text.moment("2026-11-26T13:00:00+01:00") == "2026-11-26 12:00:00 UTC"
+    assert [text.label(key) for key in ("bitrateBps", "rttMs", "receivedBytes", "fps", "bytes")] == [
+        "Bitrate",
+        "RTT",
+        "Received",
+        "FPS",
+        "Bytes",
+    ]
+    assert [table.shown(key, 1_676_903) for key in ("bitrateBps", "rttMs", "receivedBytes")] == [
+        "1.68 Mb/s",
+        "1,676,903 ms",
+        "1.7 MB",
+    ]
     assert [text.label(key) for key in ("playbackIds", "mp4Support", "status")] == [
         "Playback IDs",
         "MP4 support",
