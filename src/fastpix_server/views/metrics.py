@@ -83,13 +83,15 @@ def _share(name: str, column: str) -> Metric:
     return Metric(name, Unit.FRACTION, column, (column,))
 
 
-# 0 is nobody. A set of all that have a number takes half as long again.
-UNIQUE_VIEWERS = "(uniqExact(viewer_hash) - (count() > 0 AND min(viewer_hash) = 0))"
+# 0 is nobody. Of all views: a set with a condition takes half as long again.
+ALL_VIEWERS = "(uniqExact(viewer_hash) - (count() > 0 AND min(viewer_hash) = 0))"
+# Of each of many groups: there the condition is quicker than two more aggregates.
+UNIQUE_VIEWERS = "uniqExactIf(viewer_hash, viewer_hash != 0)"
 
 
 METRICS: tuple[Metric, ...] = (
     Metric("views", Unit.NUMBER, "1", (), whole="count()"),
-    Metric("unique_viewers", Unit.NUMBER, "1", ("viewer_hash",), whole=UNIQUE_VIEWERS),
+    Metric("unique_viewers", Unit.NUMBER, "1", ("viewer_hash",), whole=ALL_VIEWERS),
     _plain("playing_time", Unit.MILLISECONDS),
     _plain("quality_of_experience_score", Unit.SCORE),
     _plain("playback_score", Unit.SCORE),

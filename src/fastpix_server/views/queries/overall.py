@@ -3,7 +3,7 @@
 import asyncio
 from typing import Any
 
-from fastpix_server.views.metrics import UNIQUE_VIEWERS, Measurement, Metric
+from fastpix_server.views.metrics import ALL_VIEWERS, Measurement, Metric
 from fastpix_server.views.queries.selection import Rows, Selection, whole
 
 
@@ -27,7 +27,7 @@ async def _measure(asking: Rows, selection: Selection, metric: Metric, measureme
     views = selection.views([*metric.needs, "watch_time", "playing_time", "viewer_hash"])
     [row] = await asking.rows(
         f"SELECT {metric.measured(measurement)} AS value, sum(watch_time) AS watched, sum(playing_time) AS played,"  # noqa: S608
-        f" count() AS views, {UNIQUE_VIEWERS} AS viewers FROM ({views})",
+        f" count() AS views, {ALL_VIEWERS} AS viewers FROM ({views})",
         selection.parameters,
     )
     return {

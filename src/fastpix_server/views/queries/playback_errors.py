@@ -3,7 +3,7 @@
 import asyncio
 from typing import Any
 
-from fastpix_server.views.metrics import UNIQUE_VIEWERS
+from fastpix_server.views.metrics import ALL_VIEWERS, UNIQUE_VIEWERS
 from fastpix_server.views.queries.selection import Rows, Selection
 
 # `errors` has no pages: kinds of errors are few, unless a player puts numbers into its messages.
@@ -21,7 +21,7 @@ async def playback_errors(asking: Rows, selection: Selection, limit: int) -> dic
         f" FROM ({selection.views(needs, 'playback_failed')})"
         " GROUP BY code, message ORDER BY views DESC, code, message LIMIT {limit:UInt32}"
     )
-    everything = f"SELECT count() AS views, {UNIQUE_VIEWERS} AS viewers FROM ({selection.views(['viewer_hash'])})"  # noqa: S608
+    everything = f"SELECT count() AS views, {ALL_VIEWERS} AS viewers FROM ({selection.views(['viewer_hash'])})"  # noqa: S608
     rows, [total] = await asyncio.gather(
         asking.rows(kinds, {**selection.parameters, "limit": max(limit, ERRORS_MAX)}),
         asking.rows(everything, selection.parameters),
