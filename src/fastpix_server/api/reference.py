@@ -28,7 +28,8 @@ nav>ul{display:flex;flex-wrap:wrap;gap:.25rem 1rem;margin-top:.5rem}
 nav li a{overflow-wrap:anywhere}
 main{max-width:60rem;padding:1rem 1.25rem 4rem;min-width:0}
 h1{font-size:1.6rem;margin:.5rem 0}h2{margin:3rem 0 1rem;border-bottom:1px solid var(--line);padding-bottom:.25rem}
-h3{margin:2.25rem 0 .25rem;font-size:1.05rem;overflow-wrap:anywhere}p{margin:.35rem 0}small,th{color:var(--dim)}small{white-space:nowrap}
+h3{margin:2.25rem 0 .25rem;font-size:1.05rem;overflow-wrap:anywhere}p{margin:.35rem 0}
+small,th{color:var(--dim)}small{white-space:nowrap}
 code{font:.875em ui-monospace,monospace}h3 code{font-weight:600}
 .m{display:inline-block;min-width:4.6em;font:700 .8rem ui-monospace,monospace}
 .GET{color:#1a7f46}.POST{color:#1a5fc4}.PUT,.PATCH{color:#a05a00}.DELETE{color:#c62f2f}
@@ -67,7 +68,7 @@ def page(document: dict[str, Any]) -> str:
         f"<title>{escape(info['title'])}</title><style>{_STYLE}</style>",
         _contents(info["title"], tagged),
         f"<main><h1>{escape(info['title'])}</h1><p>{_text(info['description'])}</p>",
-        f"<p>Base URL <code>{escape(base)}</code>. The same for programs: <a href='/v1/openapi.json'>OpenAPI document</a>.</p>",
+        f"<p>Base URL <code>{escape(base)}</code>. For programs: <a href='/v1/openapi.json'>OpenAPI document</a>.</p>",
     ]
     for tag, operations in tagged.items():
         parts.append(f"<h2 id='{_anchor(tag)}'>{escape(tag)}</h2>")
