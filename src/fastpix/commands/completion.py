@@ -37,8 +37,7 @@ def completion(session: Session, shell: str) -> None:
     assert kind is not None
     script = kind(main, {}, "fastpix", VARIABLE).source()
     if shell == "zsh":
-        head, newline, rest = script.partition(
-            "\n"
-        )  # `#compdef fastpix`, for those who keep it in a file of their fpath
+        # The first line stays first: it is `#compdef fastpix`, for those who keep this in a file of their fpath.
+        head, newline, rest = script.partition("\n")
         script = f"{head}\n{ZSH_NEEDS}{newline}{rest}"
     session.say(script)
