@@ -7,7 +7,7 @@ import argparse
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from benchmarks.live import cost, glass, peers, recording, soak, streams, wave
+from benchmarks.live import cost, glass, peers, recording, soak, stall, streams, wave
 from benchmarks.running import platform
 from benchmarks.table import Row, as_markdown
 
@@ -43,6 +43,11 @@ def _recording(_options: argparse.Namespace) -> list[Row]:
         return recording.rows(live)
 
 
+def _stall(_options: argparse.Namespace) -> list[Row]:
+    with _live() as live:
+        return [*stall.rows(live)]
+
+
 def _soak(options: argparse.Namespace) -> list[Row]:
     with _live() as live:
         return soak.rows(live, minutes=options.minutes)
@@ -53,6 +58,7 @@ PARTS: dict[str, Callable[[argparse.Namespace], list[Row]]] = {
     "cost": _cost,
     "wave": _wave,
     "recording": _recording,
+    "stall": _stall,
     "soak": _soak,
 }
 

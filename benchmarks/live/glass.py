@@ -112,23 +112,23 @@ class Watching:
     """A browser with players in it."""
 
     def __init__(self, page: Page) -> None:
-        self._page = page
+        self.page = page
 
     def add(self, name: str, url: str) -> None:
-        self._page.evaluate("([name, url]) => watch(name, url)", [name, url])
+        self.page.evaluate("([name, url]) => watch(name, url)", [name, url])
 
     def open(self, name: str, url: str) -> None:
         """Our own player page at `url`, in place of the page that compares."""
-        self._page.goto(url)
-        self._page.wait_for_function("() => window.fastpixPlayer?.impl", timeout=streams.READY_WITHIN_S * 1000)
-        self._page.evaluate(_OURS, name)
+        self.page.goto(url)
+        self.page.wait_for_function("() => window.fastpixPlayer?.impl", timeout=streams.READY_WITHIN_S * 1000)
+        self.page.evaluate(_OURS, name)
 
     def wait(self, seconds: float) -> None:
-        self._page.wait_for_timeout(seconds * 1000)
+        self.page.wait_for_timeout(seconds * 1000)
 
     def take(self, name: str) -> Seen:
         """What was seen since the last time."""
-        got: dict[str, Any] = json.loads(self._page.evaluate(_TAKE, name))
+        got: dict[str, Any] = json.loads(self.page.evaluate(_TAKE, name))
         late = [(float(at), float(ms)) for at, ms in got["late"]]
         return Seen(late, got["stalls"], got["jumps"], got["errors"], got["firstMs"], got["frames"])
 

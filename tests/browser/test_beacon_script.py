@@ -189,7 +189,7 @@ async def test_a_seek_is_counted_and_timed_and_its_jump_was_not_watched(browser:
     (seeking,), (seeked,) = recorder.named("seeking"), recorder.named("seeked")
     assert view["veseco"] == 1
     assert abs(view["vesedu"] - (seeked["vitp"] - seeking["vitp"])) <= 50
-    assert view["vemaseti"] == pytest.approx(view["vesedu"], abs=2)
+    assert view["vemaseti"] == pytest.approx(view["vesedu"], abs=50)
     assert 2200 < view["vectpbti"] < 4200
     assert view["verbco"] == 0
 

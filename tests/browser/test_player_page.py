@@ -219,7 +219,7 @@ async def test_an_upright_video_and_three_menus_stay_on_the_screen(browser: Brow
     watching = await watch(browser, await stage.serve(), film, "hls")
     await watching.wait("p.firstFrameMs !== null")
     box = await watching.page.locator("#video").bounding_box()
-    assert box == {"x": 0, "y": 0, "width": 1280, "height": 720}  # its controls are at the bottom of it
+    assert box == {"x": 0, "y": 0, "width": 960, "height": 540}  # its controls are at the bottom of it
     await watching.page.set_viewport_size({"width": 390, "height": 844})
     await watching.do(
         "for (const menu of document.querySelectorAll('.menu')) {"

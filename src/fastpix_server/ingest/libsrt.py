@@ -152,13 +152,17 @@ class Library:
             raise self._error()
 
     def accept(self, listener: int) -> tuple[int, str] | None:
-        """A new connection and its address, or None when nobody waits."""
+        """A new connection and its address, or None when nobody waits, or the caller has gone again meanwhile."""
         address, size = ctypes.create_string_buffer(128), ctypes.c_int(128)
         made = int(self._dll.srt_accept(listener, address, ctypes.byref(size)))
         if made == _INVALID:
             return None
-        self.set_flag(made, RCVSYN, False)
-        self.set_flag(made, SNDSYN, False)
+        try:
+            self.set_flag(made, RCVSYN, False)
+            self.set_flag(made, SNDSYN, False)
+        except SrtError:
+            self.close(made)
+            return None
         return made, _unpack_address(address.raw)[0]
 
     def connect(self, sock: int, host: str, port: int) -> None:

@@ -315,3 +315,25 @@ def test_a_stream_id_says_who_and_what_for() -> None:
     assert parse_stream_id(b"#!::m=publish,r=abc,h=x") == ("abc", "publish")
     assert parse_stream_id(b"#!::") == ("", "")
     assert parse_stream_id(b"\xff\xfe")[1] == ""
+
+
+async def test_a_caller_who_is_gone_before_it_is_accepted_costs_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    library = libsrt.load()
+    listener, caller = library.open_socket(), library.open_socket()
+    closed: list[int] = []
+
+    def broken(*_: object) -> None:
+        raise SrtError("Connection was broken")
+
+    try:
+        port = library.bind(listener, HOST, 0)
+        library.listen(listener, 4, lambda *_: 0)
+        library.connect(caller, HOST, port)
+        with monkeypatch.context() as patch:
+            patch.setattr(library, "set_flag", broken)
+            patch.setattr(library, "close", closed.append)
+            await peers.until(lambda: library.accept(listener) is None and bool(closed), "the caller")
+        assert len(closed) == 1
+    finally:
+        for sock in (*closed, caller, listener):
+            library.close(sock)
