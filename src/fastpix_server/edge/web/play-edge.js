@@ -109,8 +109,8 @@ class FastpixEdge {
   onSeek() {
     const toS = this.video.currentTime;
     const isBack = this.hasPlayed && toS < this.lastS - BACK_S;
+    if (isBack || toS > this.lastS + BACK_S) this.stillSinceMs = null; // less is a nudge: it stands still all the same
     this.lastS = toS;
-    this.stillSinceMs = null;
     // An engine goes back, too, when it finds itself behind the end; then it lands where it wants to be.
     if (isBack && this.lateS() > NEAR_S) this.choose(true);
   }
