@@ -347,6 +347,12 @@ def click(rate_hz: int) -> np.ndarray:
 # -- looking at what came out ------------------------------------------------------------------------------------
 
 
+def count_pictures(data: bytes) -> int:
+    """How many pictures ffmpeg finds. Raises CalledProcessError for what it cannot read."""
+    command = [FFMPEG, "-v", "error", "-i", "pipe:0", "-f", "rawvideo", "-pix_fmt", "gray", "-s", "16x9", "-"]
+    return len(subprocess.run(command, input=data, capture_output=True, check=True).stdout) // (16 * 9)
+
+
 def frame_numbers(*arguments: str, fps: Fraction | None = None, warnings: list[str] | None = None) -> np.ndarray:
     """The number that each decoded frame carries. `arguments` are ffmpeg's up to and with -i; `fps` resamples first."""
     return _numbers(_gray(arguments, fps, warnings))

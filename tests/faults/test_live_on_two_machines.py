@@ -15,11 +15,10 @@ from typing import TypeVar
 
 import httpx
 import pytest
+from tests.footage import count_pictures
 from tests.publishers import Picture, Target, publisher
 from tests.running_platform import clean_environ, free_port
 from tests.unit.storage import seaweed
-
-from fastpix_server.engine import binaries
 
 pytestmark = pytest.mark.timeout(240)
 
@@ -123,25 +122,6 @@ def until(condition: Callable[[], T], what: str, machine: Machine) -> T:
         time.sleep(0.2)
 
 
-def decodes(data: bytes) -> int:
-    """How many pictures ffmpeg finds."""
-    command = [
-        binaries.ffmpeg(),
-        "-v",
-        "error",
-        "-i",
-        "pipe:0",
-        "-f",
-        "rawvideo",
-        "-pix_fmt",
-        "gray",
-        "-s",
-        "16x9",
-        "-",
-    ]
-    return len(subprocess.run(command, input=data, capture_output=True, check=True).stdout) // (16 * 9)
-
-
 def test_a_stream_outlives_the_machine_that_takes_it_and_either_machine_shows_it(
     machines: tuple[Machine, Machine],
 ) -> None:
@@ -170,7 +150,7 @@ def test_a_stream_outlives_the_machine_that_takes_it_and_either_machine_shows_it
     with publisher("rtmp", target(first), SMALL) as encoder:
         for machine in machines:  # the second asks the first, over its address
             until(lambda machine=machine: machine.playlist(playback_id).count("\n#EXTINF") >= 2, "segments", machine)
-            assert decodes(machine.picture(playback_id)) > 10
+            assert count_pictures(machine.picture(playback_id)) > 10
         with publisher("rtmp", target(second), SMALL) as rival:
             assert rival.wait(WAIT_S) != 0, "the stream belongs to the first machine"
         first.kill()
@@ -181,7 +161,7 @@ def test_a_stream_outlives_the_machine_that_takes_it_and_either_machine_shows_it
         with publisher("rtmp", target(second), SMALL) as again:
             while again.is_running:
                 if "\n#EXT-X-DISCONTINUITY\n" in second.playlist(playback_id) and read()["status"] == "active":
-                    return read("/health")["connections"] == 2 and decodes(second.picture(playback_id)) > 10
+                    return read("/health")["connections"] == 2 and count_pictures(second.picture(playback_id)) > 10
                 time.sleep(0.2)
         return False
 
